@@ -1,0 +1,1 @@
+//! Registry, stores and the service REST API.

@@ -1,0 +1,2 @@
+//! The program millrace.
+fn main() {}

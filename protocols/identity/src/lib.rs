@@ -1,0 +1,1 @@
+//! Connection strings, SAS tokens and MQTT user names of the hub.

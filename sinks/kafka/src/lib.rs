@@ -1,0 +1,1 @@
+//! Delivers batches to Kafka.

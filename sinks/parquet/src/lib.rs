@@ -1,0 +1,1 @@
+//! Delivers batches to Parquet files.
