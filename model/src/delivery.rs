@@ -130,6 +130,10 @@ pub enum SinkError {
     /// What it writes to does not answer or refuses. The same delivery is offered again after a pause.
     #[error("the sink's target is unavailable: {0}")]
     Unavailable(String),
+    /// It lost what it had taken but not made safe (its target failed in the middle of a file). Everything of this shard
+    /// from the offset on has to be offered again; other shards may answer the same on their next call.
+    #[error("the sink starts shard {0} again at offset {1}")]
+    Rewind(ShardId, Offset),
     /// It cannot ever go on as configured.
     #[error("the sink cannot go on: {0}")]
     Broken(String),
@@ -139,7 +143,7 @@ impl Classify for SinkError {
     fn kind(&self) -> Kind {
         match self {
             Self::Busy => Kind::Throttled,
-            Self::Unavailable(_) => Kind::Unavailable,
+            Self::Unavailable(_) | Self::Rewind(..) => Kind::Unavailable,
             Self::Broken(_) => Kind::Conflict,
         }
     }
