@@ -1,1 +1,4 @@
-//! End-to-end tests with real clients, brokers and readers.
+//! End-to-end tests with real clients, brokers and readers. The tests themselves stand in `tests/`; here is what they share.
+//! - Invariants: every server runs on a free loopback port in its own temporary directory, and ends with the value that started it.
+
+pub mod kafka;
