@@ -1,0 +1,223 @@
+//! The way in: a bounded queue of sealed batches between a shard and its journal's writer.
+//! - Invariants: a batch stays in the queue until it is durable, so the queue is at once the bound on what is in flight and the
+//!   memory out of which a failed segment is written anew.
+//! - Limits: [`crate::JournalConfig::queue_batches`]; when full, the batch is given back and the shard stops reading its sockets.
+//! - Hot path: one lock a batch, none a message; the writer is woken only when it sleeps.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use millrace_model::{Batch, Offset};
+
+use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, HURRY_BYTES, RAW_BYTES_MAX};
+use crate::shared::Shared;
+
+/// The queue is full; here is the batch back.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal's queue is full")]
+pub struct Full(pub Batch);
+
+/// Appends batches to one shard's journal.
+#[derive(Debug)]
+pub struct Appender {
+    shared: Arc<Shared>,
+}
+
+impl Appender {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The offset that the next batch has to begin with.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        self.shared.queue.lock().next
+    }
+
+    /// Hands a batch to the writer. Never blocks; the batch is safe once [`crate::Journal::durable`] has reached its end.
+    /// An empty batch is accepted and forgotten.
+    ///
+    /// # Errors
+    /// [`Full`] when too many batches wait for the disk.
+    ///
+    /// # Panics
+    /// When the batch does not begin at [`Self::next_offset`] or is larger than any record may be: a broken promise of the caller.
+    pub fn append(&mut self, batch: Batch) -> Result<Arc<Batch>, Full> {
+        self.shared.queue.push(batch)
+    }
+
+    /// Whether [`Self::append`] would refuse.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let queue = &self.shared.queue;
+        queue.lock().batches.len() >= queue.batches_max
+    }
+}
+
+/// What the writer sleeps for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    /// It does not.
+    Awake,
+    /// Any batch.
+    ForBatch,
+    /// So many bytes that the sync interval no longer matters.
+    ForBytes,
+    /// Only for being asked to trim or to close.
+    ForRequest,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    batches_max: usize,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    batches: VecDeque<Arc<Batch>>,
+    bytes: usize,
+    next: Offset,
+    sleep: Sleep,
+    trim_asked: bool,
+    closing: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(batches_max: usize, next: Offset) -> Self {
+        let state =
+            State { batches: VecDeque::new(), bytes: 0, next, sleep: Sleep::Awake, trim_asked: false, closing: false };
+        Self { batches_max: batches_max.max(1), state: Mutex::new(state), wake: Condvar::new() }
+    }
+
+    pub(crate) fn push(&self, batch: Batch) -> Result<Arc<Batch>, Full> {
+        let mut state = self.lock();
+        assert_eq!(batch.base(), state.next, "a batch has to begin where the one before it ended");
+        assert!(batch.size_bytes() <= RAW_BYTES_MAX / 2, "a batch is bounded by its builder");
+        if batch.is_empty() {
+            return Ok(Arc::new(batch));
+        }
+        if state.batches.len() >= self.batches_max {
+            return Err(Full(batch));
+        }
+        let batch = Arc::new(batch);
+        state.next = batch.end();
+        state.bytes = state.bytes.saturating_add(batch.size_bytes());
+        state.batches.push_back(Arc::clone(&batch));
+        let wake = match state.sleep {
+            Sleep::ForBatch => true,
+            Sleep::ForBytes => state.bytes >= HURRY_BYTES || state.batches.len() >= self.batches_max,
+            Sleep::Awake | Sleep::ForRequest => false,
+        };
+        drop(state);
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(batch)
+    }
+
+    /// Asks the writer to look whether segments may go.
+    pub(crate) fn ask_trim(&self) {
+        self.lock().trim_asked = true;
+        self.wake.notify_one();
+    }
+
+    /// Asks the writer to finish.
+    pub(crate) fn close(&self) {
+        self.lock().closing = true;
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.lock().next
+    }
+
+    /// How many batches are not yet durable.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().batches.len()
+    }
+
+    /// The oldest batches, as many as are written together; they stay in the queue.
+    pub(crate) fn group(&self, group: &mut Vec<Arc<Batch>>) {
+        group.clear();
+        let mut bytes = 0_usize;
+        for batch in self.lock().batches.iter().take(GROUP_BATCHES_MAX) {
+            bytes = bytes.saturating_add(batch.size_bytes());
+            if bytes > GROUP_BYTES_MAX && !group.is_empty() {
+                break;
+            }
+            group.push(Arc::clone(batch));
+        }
+    }
+
+    /// Takes out batches that are durable now.
+    pub(crate) fn pop(&self, count: usize) {
+        let mut state = self.lock();
+        for _ in 0..count {
+            if let Some(batch) = state.batches.pop_front() {
+                state.bytes = state.bytes.saturating_sub(batch.size_bytes());
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do. `hold_until` is when the next sync is due if little is waiting.
+    pub(crate) fn wait(&self, hold_until: Option<Instant>) {
+        let mut state = self.lock();
+        loop {
+            if state.closing || std::mem::take(&mut state.trim_asked) {
+                break;
+            }
+            if state.batches.is_empty() {
+                state = self.sleep(state, Sleep::ForBatch, None);
+                continue;
+            }
+            let hurry = state.bytes >= HURRY_BYTES || state.batches.len() >= self.batches_max;
+            let left = hold_until.map(|until| until.saturating_duration_since(Instant::now()));
+            match left {
+                Some(left) if !left.is_zero() && !hurry => {
+                    state = self.sleep(state, Sleep::ForBytes, Some(left));
+                }
+                _ => break,
+            }
+        }
+    }
+
+    /// Sleeps for `pause`, or until asked to trim or to close.
+    pub(crate) fn pause(&self, pause: Duration) {
+        let until = Instant::now().checked_add(pause);
+        let mut state = self.lock();
+        while !state.closing && !std::mem::take(&mut state.trim_asked) {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default();
+            if left.is_zero() {
+                break;
+            }
+            state = self.sleep(state, Sleep::ForRequest, Some(left));
+        }
+    }
+
+    fn sleep<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        what_for: Sleep,
+        at_most: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        state.sleep = what_for;
+        let mut state = match at_most {
+            Some(at_most) => self.wake.wait_timeout(state, at_most).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+        };
+        state.sleep = Sleep::Awake;
+        state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,1 @@
+//! The whole journal over disks that fail.
