@@ -46,7 +46,9 @@ impl MessageSource {
         }
     }
 
-    fn from_code(code: u8) -> Option<Self> {
+    /// The source with this code in [`BatchColumns::source`].
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
         [
             Self::Telemetry,
             Self::DeviceConnectionStateEvents,
@@ -59,8 +61,10 @@ impl MessageSource {
         .find(|source| source.code() == code)
     }
 
+    /// Its code in [`BatchColumns::source`].
     #[expect(clippy::as_conversions, reason = "the discriminant of a repr(u8) enum")]
-    const fn code(self) -> u8 {
+    #[must_use]
+    pub const fn code(self) -> u8 {
         self as u8
     }
 }

@@ -44,6 +44,16 @@ impl Selection {
         }
     }
 
+    /// Adds the rows `64 * number..` whose bits are set; those past the end are ignored.
+    #[inline]
+    pub fn insert_word(&mut self, number: usize, bits: u64) {
+        let left = self.rows.saturating_sub(number.saturating_mul(64));
+        let valid = if left >= 64 { u64::MAX } else { (1_u64 << left).wrapping_sub(1) };
+        if let Some(word) = self.words.get_mut(number) {
+            *word |= bits & valid;
+        }
+    }
+
     /// Takes a row out.
     pub fn remove(&mut self, row: usize) {
         if let Some(word) = self.words.get_mut(row / 64) {
@@ -205,6 +215,9 @@ mod tests {
             (0..rows).step_by(7).for_each(|row| some.insert(row));
             some.insert(rows);
             assert_eq!(some.iter().collect::<Vec<_>>(), (0..rows).step_by(7).collect::<Vec<_>>());
+            let mut words = Selection::none(rows);
+            (0..5).for_each(|number| words.insert_word(number, u64::MAX));
+            assert_eq!(words, all);
             some.union(&all);
             assert_eq!(some, all);
         }
