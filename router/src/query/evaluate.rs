@@ -1,0 +1,300 @@
+//! Conditions over a batch, a chunk of rows at a time.
+//! - Shape: a chunk's rows are bits of a [`Mask`]; bag spans and body cells of a row are filled when the first condition asks, and
+//!   serve all conditions of the table.
+//! - Invariants: a bag is scanned at most once and a body parsed at most once for each message and evaluation.
+//! - Limits: chunks of [`CHUNK_ROWS`]; texts of bodies are copied, so the arena is bounded by the bodies of a chunk.
+//! - Errors: a body that broke its sender's promise of JSON is undefined for the condition and recorded as poison.
+//! - Hot path: [`Evaluation::select`]. No allocation but for bodies; expressions that call functions allocate.
+
+use millrace_model::{Batch, IdentityRef};
+
+use super::body::{Cell, Unreadable, extract};
+use super::compile::{Condition, Expression, Test};
+use super::fields::Fields;
+use super::properties::{Span, decode, scan};
+use super::row::Row;
+use crate::limits::CHUNK_ROWS;
+
+pub(super) const WORDS: usize = CHUNK_ROWS / 64;
+
+/// A bit for each row of a chunk.
+pub(crate) type Mask = [u64; WORDS];
+
+pub(crate) const NO_ROWS: Mask = [0; WORDS];
+
+/// Memory that is used again from batch to batch.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    spans: Vec<Span>,
+    cells: Vec<Cell>,
+    arena: String,
+    scanned: Mask,
+    opened: Mask,
+    broken: Mask,
+    /// Rows of the chunk whose broken body a condition asked for since this was last cleared.
+    missed: Mask,
+    /// By identity leaf and identity of the batch.
+    answers: Vec<Vec<Answer>>,
+    poison: Vec<(usize, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Answer {
+    #[default]
+    Unknown,
+    Known(Option<bool>),
+}
+
+impl Scratch {
+    /// Rows of the last evaluated batch whose broken body was asked for, with the reason, each row once.
+    #[must_use]
+    pub fn poison(&self) -> &[(usize, String)] {
+        &self.poison
+    }
+}
+
+/// The evaluation of a batch.
+pub(crate) struct Evaluation<'a> {
+    fields: &'a Fields,
+    batch: &'a Batch,
+    scratch: &'a mut Scratch,
+    identities: Vec<IdentityRef<'a>>,
+    /// First row of the chunk.
+    first: usize,
+    rows: usize,
+}
+
+impl<'a> Evaluation<'a> {
+    pub(crate) fn new(fields: &'a Fields, batch: &'a Batch, scratch: &'a mut Scratch) -> Self {
+        let identities = if fields.reads_identity { batch.identities().collect() } else { Vec::new() };
+        scratch.spans.resize(CHUNK_ROWS * fields.property_count(), Span::ABSENT);
+        scratch.cells.resize(CHUNK_ROWS * fields.path_count(), Cell::Missing);
+        scratch.answers.resize_with(fields.identity_leaves, Vec::new);
+        for answers in &mut scratch.answers {
+            answers.clear();
+            answers.resize(identities.len(), Answer::Unknown);
+        }
+        scratch.poison.clear();
+        Self { fields, batch, scratch, identities, first: 0, rows: 0 }
+    }
+
+    /// Goes on to the next rows; their first number, and all of them as a mask.
+    pub(crate) fn next_chunk(&mut self) -> Option<(usize, Mask)> {
+        self.first += self.rows;
+        self.rows = self.batch.len().saturating_sub(self.first).min(CHUNK_ROWS);
+        if self.rows == 0 {
+            return None;
+        }
+        let scratch = &mut *self.scratch;
+        (scratch.scanned, scratch.opened, scratch.broken, scratch.missed) = (NO_ROWS, NO_ROWS, NO_ROWS, NO_ROWS);
+        scratch.arena.clear();
+        Some((self.first, mask_of(self.rows)))
+    }
+
+    /// Those of the rows `among` for which the condition is true.
+    pub(crate) fn select(&mut self, condition: &Condition, among: Mask) -> Mask {
+        match condition {
+            Condition::Always => among,
+            Condition::Never => NO_ROWS,
+            Condition::All(operands) => {
+                let mut left = among;
+                for operand in operands {
+                    if mask_is_empty(&left) {
+                        break;
+                    }
+                    left = self.select(operand, left);
+                }
+                left
+            }
+            Condition::Any(operands) => {
+                let mut found = NO_ROWS;
+                for operand in operands {
+                    let open = combine(among, found, |among, found| among & !found);
+                    found = combine(found, self.select(operand, open), |found, more| found | more);
+                }
+                found
+            }
+            Condition::Leaf { test, wanted } => self.leaf(test, *wanted, among),
+        }
+    }
+
+    /// Rows of the chunk whose broken body was asked for since the last call.
+    pub(crate) fn take_missed(&mut self) -> Mask {
+        std::mem::replace(&mut self.scratch.missed, NO_ROWS)
+    }
+
+    fn leaf(&mut self, test: &Test, wanted: bool, among: Mask) -> Mask {
+        match test {
+            Test::Identity { number, expression } => {
+                filter(among, |row| self.identity_answer(*number, expression, row) == Some(wanted))
+            }
+            Test::PropertyIn { field, texts, negated } => match texts.as_slice() {
+                [text] => filter(among, |row| {
+                    self.property_is(*field, row, |value| *value == **text) == Some(wanted != *negated)
+                }),
+                texts => filter(among, |row| {
+                    let is_in = |value: &[u8]| texts.binary_search_by(|text| (**text).cmp(value)).is_ok();
+                    self.property_is(*field, row, is_in) == Some(wanted != *negated)
+                }),
+            },
+            Test::Row(expression) => filter(among, |row| self.row_answer(expression, row) == Some(wanted)),
+            Test::Body(expression) => filter(among, |row| {
+                self.open_body(row);
+                self.row_answer(expression, row) == Some(wanted)
+            }),
+        }
+    }
+
+    fn identity_answer(&mut self, number: usize, expression: &Expression, row: usize) -> Option<bool> {
+        let identity = usize::try_from(*self.batch.columns().identity.get(self.first + row)?).ok()?;
+        let answer = self.scratch.answers.get_mut(number)?.get_mut(identity)?;
+        if let Answer::Known(answer) = *answer {
+            return answer;
+        }
+        let value = expression.evaluate(&Row::of_identity(*self.identities.get(identity)?));
+        let known = truth(&value);
+        *answer = Answer::Known(known);
+        known
+    }
+
+    /// Whether the decoded value of a property passes; `None` when there is no value.
+    #[inline]
+    fn property_is(&mut self, field: u16, row: usize, passes: impl Fn(&[u8]) -> bool) -> Option<bool> {
+        self.scan(row);
+        let (bag, _) = self.parts(row);
+        let span = self.scratch.spans.get(row * self.fields.property_count() + usize::from(field))?;
+        let raw = span.raw(bag)?;
+        if raw.contains(&b'%') { Some(passes(decode(raw).as_bytes())) } else { Some(passes(raw)) }
+    }
+
+    fn row_answer(&mut self, expression: &Expression, row: usize) -> Option<bool> {
+        self.scan(row);
+        let columns = self.batch.columns();
+        let (bag, _) = self.parts(row);
+        let (properties, paths) = (self.fields.property_count(), self.fields.path_count());
+        let identity = columns.identity.get(self.first + row).and_then(|&number| usize::try_from(number).ok());
+        let view = Row {
+            identity: identity.and_then(|number| self.identities.get(number)).copied().unwrap_or_default(),
+            enqueued_at: columns.enqueued_at.get(self.first + row).copied().unwrap_or_default(),
+            source: columns.source.get(self.first + row).copied().unwrap_or_default(),
+            bag,
+            spans: self.scratch.spans.get(row * properties..(row + 1) * properties).unwrap_or_default(),
+            cells: self.scratch.cells.get(row * paths..(row + 1) * paths).unwrap_or_default(),
+            arena: &self.scratch.arena,
+        };
+        truth(&expression.evaluate(&view))
+    }
+
+    /// Makes the spans of a row's bag known.
+    #[inline]
+    fn scan(&mut self, row: usize) {
+        if has(&self.scratch.scanned, row) {
+            return;
+        }
+        set(&mut self.scratch.scanned, row);
+        let (bag, _) = self.parts(row);
+        let count = self.fields.property_count();
+        if let Some(spans) = self.scratch.spans.get_mut(row * count..(row + 1) * count) {
+            scan(self.fields, bag, spans);
+        }
+    }
+
+    /// Makes the cells of a row's body known.
+    fn open_body(&mut self, row: usize) {
+        if !has(&self.scratch.opened, row) {
+            set(&mut self.scratch.opened, row);
+            self.scan(row);
+            if let Err(unreadable) = self.extract(row)
+                && unreadable.is_poison()
+            {
+                set(&mut self.scratch.broken, row);
+                self.scratch.poison.push((self.first + row, unreadable.to_string()));
+            }
+        }
+        if has(&self.scratch.broken, row) {
+            set(&mut self.scratch.missed, row);
+        }
+    }
+
+    fn extract(&mut self, row: usize) -> Result<(), Unreadable> {
+        let (bag, body) = self.parts(row);
+        let (properties, paths) = (self.fields.property_count(), self.fields.path_count());
+        let scratch = &mut *self.scratch;
+        let spans = scratch.spans.get(row * properties..(row + 1) * properties).unwrap_or_default();
+        let content = [self.fields.content_type, self.fields.content_encoding]
+            .map(|field| spans.get(usize::from(field?))?.raw(bag).map(decode));
+        let cells = scratch.cells.get_mut(row * paths..(row + 1) * paths).unwrap_or_default();
+        extract(
+            &self.fields.paths,
+            content.each_ref().map(|content| content.as_deref()),
+            body,
+            cells,
+            &mut scratch.arena,
+        )
+    }
+
+    /// Bag and body of a row of the chunk.
+    #[inline]
+    fn parts(&self, row: usize) -> (&'a [u8], &'a [u8]) {
+        let columns = self.batch.columns();
+        let row = self.first + row;
+        let end =
+            |ends: &[u32], row: usize| ends.get(row).and_then(|&end| usize::try_from(end).ok()).unwrap_or_default();
+        let start = if row == 0 { 0 } else { end(&columns.body_end, row - 1) };
+        let (bag_end, body_end) = (end(&columns.bag_end, row), end(&columns.body_end, row));
+        let bytes = columns.bytes.as_slice();
+        (bytes.get(start..bag_end).unwrap_or_default(), bytes.get(bag_end..body_end).unwrap_or_default())
+    }
+}
+
+fn truth(value: &super::Value<'_>) -> Option<bool> {
+    match value {
+        super::Value::Bool(truth) => Some(*truth),
+        _ => None,
+    }
+}
+
+/// The first `rows` rows.
+pub(crate) fn mask_of(rows: usize) -> Mask {
+    std::array::from_fn(|word| match rows.saturating_sub(word * 64) {
+        0 => 0,
+        left @ 1..64 => u64::MAX >> (64 - left),
+        _ => u64::MAX,
+    })
+}
+
+pub(crate) fn mask_is_empty(mask: &Mask) -> bool {
+    mask.iter().all(|&word| word == 0)
+}
+
+pub(crate) fn combine(left: Mask, right: Mask, operation: impl Fn(u64, u64) -> u64) -> Mask {
+    std::array::from_fn(|word| operation(left[word], right[word]))
+}
+
+#[inline]
+fn has(mask: &Mask, row: usize) -> bool {
+    mask.get(row / 64).is_some_and(|word| word & (1 << (row % 64)) != 0)
+}
+
+#[inline]
+fn set(mask: &mut Mask, row: usize) {
+    if let Some(word) = mask.get_mut(row / 64) {
+        *word |= 1 << (row % 64);
+    }
+}
+
+/// Those of the rows that pass.
+#[inline]
+fn filter(among: Mask, mut passes: impl FnMut(usize) -> bool) -> Mask {
+    let mut found = NO_ROWS;
+    for (number, (&word, found)) in among.iter().zip(&mut found).enumerate() {
+        let mut left = word;
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            left &= left - 1;
+            let row = number * 64 + usize::try_from(bit).unwrap_or_default();
+            *found |= u64::from(passes(row)) << bit;
+        }
+    }
+    found
+}
