@@ -1,1 +1,35 @@
-//! Listeners, TLS, admission, shards.
+//! From sockets to the journal: listeners, TLS, admission, shards.
+//! - Shape: one thread per shard; each has its own `SO_REUSEPORT` listeners, a current-thread tokio runtime, its sessions, its
+//!   open batch and its journal. Nothing on the way of a message is shared between shards, locked or reference-counted.
+//! - Invariants: nothing is acknowledged before it is as safe as its listener's [`AcknowledgeLevel`] says. A peer's fault costs
+//!   its own connection. When the journal takes no more, sockets are not read.
+//! - Not here: wire formats (`protocols/*`), who may connect (`control`, behind [`Directory`]), routes and sinks.
+
+mod accept;
+mod acks;
+mod admission;
+mod clock;
+mod close;
+mod command;
+mod config;
+mod connection;
+mod desk;
+mod directory;
+mod events;
+mod limits;
+mod listen;
+mod outbound;
+mod receive;
+mod serve;
+mod server;
+mod sessions;
+mod shard;
+mod tls;
+mod wheel;
+
+pub use close::CloseReason;
+pub use config::{AcknowledgeLevel, IngestConfig, ListenerConfig, Transport};
+pub use directory::{Directory, Found, PolicyKeys};
+pub use listen::{BindError, Listeners};
+pub use server::{Ingest, ShardStatus, Wiring};
+pub use tls::{TlsError, server_config};

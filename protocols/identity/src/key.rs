@@ -49,6 +49,12 @@ impl Key {
         Self::from_bytes(&bytes)
     }
 
+    /// A key of nobody's, so that a look-up that found nothing can cost as much as one that did. The caller refuses whatever it matches.
+    #[must_use]
+    pub fn decoy() -> Self {
+        Self([0; 32].into())
+    }
+
     /// The secret bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

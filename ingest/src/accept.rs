@@ -1,0 +1,97 @@
+//! New connections: taken a bounded number a turn, entered into the slab, the epoll set and the timer wheel.
+//! - Invariants: without a free descriptor, accepting rests until the next tick; sessions that are open go on.
+
+use std::io::ErrorKind;
+
+use mio::{Interest, Token};
+
+use crate::close::CloseReason;
+use crate::config::Transport;
+use crate::connection::{Connection, ConnectionKey};
+use crate::events;
+use crate::limits::{ACCEPTS_PER_TURN, CONNECT_SECONDS_MAX};
+use crate::listen::ShardListener;
+use crate::shard::{Shard, token};
+use crate::tls::TlsSession;
+
+impl Shard {
+    /// Takes what the kernel holds for this shard.
+    pub(crate) fn accept(&mut self) {
+        let mut listeners = std::mem::take(&mut self.listeners);
+        for listener in listeners.iter_mut().filter(|listener| listener.is_pending) {
+            self.accept_from(listener);
+        }
+        self.listeners = listeners;
+    }
+
+    fn accept_from(&mut self, listener: &mut ShardListener) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match listener.socket.accept() {
+                Ok((stream, _)) => self.enter(stream, listener),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    listener.is_pending = false;
+                    return;
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(error) => {
+                    // Out of descriptors or memory: the tick tries again.
+                    self.accept_rests = true;
+                    events::accept_failed(self.desk.shard.0, &error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, stream: mio::net::TcpStream, listener: &ShardListener) {
+        self.desk.metrics.accepted.increment(1);
+        if self.connections.len() >= self.desk.config.connections_max {
+            events::connection_closed(&CloseReason::TooManyConnections, None, stream.peer_addr().ok());
+            return;
+        }
+        let tls = match self.open_tls(listener.transport) {
+            Ok(tls) => tls,
+            Err(reason) => return events::connection_closed(&reason, None, stream.peer_addr().ok()),
+        };
+        // Without it small replies wait for the peer's delayed acknowledgement. A socket that is already gone shows on reading.
+        drop(stream.set_nodelay(true));
+        let now = self.desk.clock.seconds();
+        self.generation = self.generation.wrapping_add(1);
+        let connection = Connection::new(stream, tls, listener.acknowledge, self.generation, now, CONNECT_SECONDS_MAX);
+        let entry = self.connections.vacant_entry();
+        let Ok(slot) = u32::try_from(entry.key()) else {
+            return;
+        };
+        let key = ConnectionKey { slot, generation: self.generation };
+        let connection = entry.insert(connection);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.registry.register(&mut connection.stream, token(key), interest).is_err() {
+            self.close(key, &CloseReason::ConnectionLost);
+            return;
+        }
+        connection.wheel_at = self.wheel.schedule(key, connection.deadline().saturating_add(1));
+    }
+
+    fn open_tls(&self, transport: Transport) -> Result<Option<Box<TlsSession>>, CloseReason> {
+        match (transport, &self.tls) {
+            (Transport::Tcp, _) => Ok(None),
+            (Transport::Tls, None) => Err(CloseReason::Tls("no certificate".to_owned())),
+            (Transport::Tls, Some(config)) => TlsSession::new(config.load_full())
+                .map(|session| Some(Box::new(session)))
+                .map_err(|error| CloseReason::Tls(error.to_string())),
+        }
+    }
+
+    /// Stops listening; what the kernel had queued is refused by it.
+    pub(crate) fn stop_accepting(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// Enters the listening sockets into the epoll set.
+    pub(crate) fn listen(&mut self) -> std::io::Result<()> {
+        for (number, listener) in self.listeners.iter_mut().enumerate() {
+            self.registry.register(&mut listener.socket, Token(usize::MAX - 1 - number), Interest::READABLE)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! Bounds of the ingest tier, with the arithmetic behind them.
+
+use std::time::Duration;
+
+use millrace_model::limits::MESSAGE_BYTES_MAX;
+
+/// Bytes that one read may take from one socket: large enough that 16 pipelined messages come in one call, small enough that
+/// one fast sender does not starve the others of a turn.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+/// Largest unparsed rest that a connection may keep: one whole packet and what one read can add behind it.
+pub(crate) const CARRY_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 128 * 1024;
+
+/// Reads from one socket in one turn before the others have theirs.
+pub(crate) const READS_PER_TURN: usize = 4;
+
+/// Bytes of replies that wait for a peer that does not read. A PUBACK is 4 bytes, so this is 16,384 of them; a peer that lets
+/// more pile up is closed.
+pub(crate) const OUTBOX_BYTES_MAX: usize = 64 * 1024;
+
+/// New connections that one listener takes in one turn.
+pub(crate) const ACCEPTS_PER_TURN: usize = 128;
+
+/// Readiness events fetched in one turn.
+pub(crate) const EVENTS_PER_TURN: usize = 1024;
+
+/// A turn that handled fewer messages than this is followed by a pause, so that the next one finds more to do: under light
+/// load a turn's fixed cost (two epoll calls, a batch, a wake-up of the journal) would else be paid for each message.
+pub(crate) const BUSY_TURN_MESSAGES: usize = 64;
+
+/// Least time from the start of one turn to the start of the next when the first was not busy.
+pub(crate) const TURN_INTERVAL: Duration = Duration::from_micros(1000);
+
+/// How often time-outs, commands and blocked work are looked at when no socket is ready.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// Time for the TLS handshake and the whole CONNECT, from accept on.
+pub(crate) const CONNECT_SECONDS_MAX: u32 = 10;
+
+/// Longest silence of a peer whatever keep-alive it asked for (Azure IoT Hub: 29.45 minutes).
+pub(crate) const SILENCE_SECONDS_MAX: u32 = 1767;
+
+/// A token is taken this long after its expiry, for clocks that differ.
+pub(crate) const TOKEN_SKEW_SECONDS: u64 = 300;
+
+/// Slots of a shard's timer wheel, one a second; a later deadline is looked at again when the wheel has gone round.
+pub(crate) const WHEEL_SECONDS: u32 = 2048;
+
+/// Commands that wait for a shard. A full queue makes the sender keep the command and try again.
+pub(crate) const COMMANDS_MAX: usize = 16 * 1024;
+
+const _: () = assert!(CARRY_BYTES_MAX > MESSAGE_BYTES_MAX + READ_BYTES);
+const _: () = assert!(SILENCE_SECONDS_MAX < WHEEL_SECONDS);

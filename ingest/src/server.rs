@@ -1,0 +1,291 @@
+//! The ingest tier as the program sees it: start it, ask how it is, end sessions, drain it.
+//! - Invariants: a shard's thread owns all its state; what is here reaches it through its command queue and atomics.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use hashbrown::HashTable;
+use millrace_journal::Journal;
+use millrace_model::{BatchBuilder, ShardId, Watermark};
+use millrace_protocols_mqtt::Limits;
+use rustls::ServerConfig;
+use slab::Slab;
+
+use crate::acks::Acks;
+use crate::clock::Clock;
+use crate::close::CloseReason;
+use crate::command::{Command, Commands};
+use crate::config::IngestConfig;
+use crate::desk::Desk;
+use crate::directory::Directory;
+use crate::events::{self, ShardMetrics};
+use crate::limits::{CARRY_BYTES_MAX, READ_BYTES};
+use crate::listen::{Listeners, ShardListener};
+use crate::shard::{Buffers, Shard, WAKE};
+use crate::wheel::Wheel;
+
+/// What the ingest tier needs from the others.
+pub struct Wiring {
+    /// Who may connect.
+    pub directory: Arc<dyn Directory>,
+    /// Certificate and settings of the TLS listeners; exchanged at run time.
+    pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    /// One journal for each shard, in order.
+    pub journals: Vec<Journal>,
+    /// For each shard, how far every Kafka endpoint has come; needed by listeners that acknowledge at level `kafka`.
+    pub kafka: Vec<Option<Arc<Watermark>>>,
+}
+
+impl std::fmt::Debug for Wiring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wiring").field("journals", &self.journals.len()).finish_non_exhaustive()
+    }
+}
+
+/// What a shard tells about itself.
+#[derive(Debug, Default)]
+pub(crate) struct StatusCells {
+    turns: AtomicU64,
+    connections: AtomicUsize,
+    is_blocked: AtomicBool,
+}
+
+impl StatusCells {
+    pub(crate) fn turned(&self, connections: usize, is_blocked: bool) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        self.connections.store(connections, Ordering::Relaxed);
+        self.is_blocked.store(is_blocked, Ordering::Relaxed);
+    }
+}
+
+/// How a shard is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardStatus {
+    /// Its number.
+    pub shard: ShardId,
+    /// Turns since it started; a shard that is alive makes at least ten a second.
+    pub turns: u64,
+    /// Open connections.
+    pub connections: usize,
+    /// Whether it has stopped reading because its journal takes no more.
+    pub is_blocked: bool,
+    /// Whether its thread has ended.
+    pub has_ended: bool,
+}
+
+struct Running {
+    shard: ShardId,
+    commands: Commands,
+    status: Arc<StatusCells>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+/// The running shards.
+pub struct Ingest {
+    shards: Vec<Running>,
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+impl Ingest {
+    /// Starts one thread per shard on sockets that are bound already.
+    ///
+    /// # Errors
+    /// When an epoll set or a thread cannot be had.
+    pub fn start(config: IngestConfig, listeners: Listeners, wiring: Wiring) -> io::Result<Self> {
+        events::describe();
+        let config = Arc::new(config);
+        let sequences = Arc::new(AtomicU64::new(1));
+        let count = listeners.by_shard.len();
+        let mut polls = Vec::with_capacity(count);
+        let mut commands = Vec::with_capacity(count);
+        for _ in 0..count {
+            let poll = mio::Poll::new()?;
+            commands.push(Commands::new(Arc::new(mio::Waker::new(poll.registry(), WAKE)?)));
+            polls.push(poll);
+        }
+        let mut shards = Vec::with_capacity(count);
+        let parts = polls.into_iter().zip(listeners.by_shard).zip(wiring.journals);
+        for (number, ((poll, sockets), journal)) in parts.enumerate() {
+            let shard = ShardId(u16::try_from(number).unwrap_or(u16::MAX));
+            let kafka = wiring.kafka.get(number).cloned().flatten();
+            wake_on_progress(&journal, kafka.as_ref(), commands.get(number));
+            let status = Arc::new(StatusCells::default());
+            let build = Build {
+                config: Arc::clone(&config),
+                directory: Arc::clone(&wiring.directory),
+                tls: wiring.tls.clone(),
+                sequences: Arc::clone(&sequences),
+                status: Arc::clone(&status),
+                kafka,
+            };
+            let own = commands.get(number).cloned().ok_or(io::ErrorKind::InvalidInput)?;
+            let peers = commands.iter().enumerate().filter(|(peer, _)| *peer != number).map(|(_, it)| it.clone());
+            let (own_commands, peers) = (own.clone(), peers.collect());
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{number}"))
+                .spawn(move || build.run(shard, poll, sockets, journal, own_commands, peers))?;
+            shards.push(Running { shard, commands: own, status, thread });
+        }
+        Ok(Self { shards })
+    }
+
+    /// Ends the session of an identity, if it has one; with no module, of the device and all its modules.
+    pub fn end_session(&self, device_id: &str, module_id: Option<&str>, reason: &CloseReason) {
+        let (device_id, module_id) = (device_id.into(), module_id.map(Into::into));
+        self.tell_all(&Command::End { device_id, module_id, reason: reason.clone() });
+    }
+
+    /// Takes no more connections.
+    pub fn stop_accepting(&self) {
+        self.tell_all(&Command::StopAccepting);
+    }
+
+    /// How each shard is.
+    #[must_use]
+    pub fn status(&self) -> Vec<ShardStatus> {
+        let status = |running: &Running| ShardStatus {
+            shard: running.shard,
+            turns: running.status.turns.load(Ordering::Relaxed),
+            connections: running.status.connections.load(Ordering::Relaxed),
+            is_blocked: running.status.is_blocked.load(Ordering::Relaxed),
+            has_ended: running.thread.is_finished(),
+        };
+        self.shards.iter().map(status).collect()
+    }
+
+    /// Acknowledges what was read, says goodbye to every peer and ends the shards; waits for it.
+    ///
+    /// # Errors
+    /// What ended a shard before its time.
+    pub fn drain(self, deadline: Instant) -> io::Result<()> {
+        self.tell_all(&Command::Drain { deadline });
+        let mut result = Ok(());
+        for running in self.shards {
+            let ended = running.thread.join().unwrap_or_else(|_| Err(io::Error::other("a shard panicked")));
+            result = result.and(ended);
+        }
+        result
+    }
+
+    /// A shard that has ended takes no commands, and needs none.
+    fn tell_all(&self, command: &Command) {
+        for running in &self.shards {
+            while !running.thread.is_finished() && running.commands.send(command.clone()).is_err() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+fn wake_on_progress(journal: &Journal, kafka: Option<&Arc<Watermark>>, commands: Option<&Commands>) {
+    for watermark in [Some(journal.durable()), kafka].into_iter().flatten() {
+        if let Some(commands) = commands.cloned()
+            && watermark.listen(vec![Box::new(move |_| commands.wake())]).is_err()
+        {
+            tracing::error!("a watermark has a listener already: acknowledgements will wait for the tick");
+        }
+    }
+}
+
+/// What a shard's thread is built from.
+struct Build {
+    config: Arc<IngestConfig>,
+    directory: Arc<dyn Directory>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    sequences: Arc<AtomicU64>,
+    status: Arc<StatusCells>,
+    kafka: Option<Arc<Watermark>>,
+}
+
+impl Build {
+    fn run(
+        self,
+        shard: ShardId,
+        poll: mio::Poll,
+        listeners: Vec<ShardListener>,
+        journal: Journal,
+        commands: Commands,
+        peers: Vec<Commands>,
+    ) -> io::Result<()> {
+        if self.config.pin_cores {
+            pin(shard);
+        }
+        let registry = poll.registry().try_clone()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let shard = self.shard(shard, registry, listeners, journal, commands, peers);
+        runtime.block_on(shard.run(poll))
+    }
+
+    fn shard(
+        self,
+        shard: ShardId,
+        registry: mio::Registry,
+        listeners: Vec<ShardListener>,
+        journal: Journal,
+        commands: Commands,
+        peers: Vec<Commands>,
+    ) -> Shard {
+        Shard {
+            desk: Desk {
+                shard,
+                config: self.config,
+                directory: self.directory,
+                limits: Limits::default(),
+                clock: Clock::start(),
+                builder: BatchBuilder::new(),
+                acks: Acks::default(),
+                appender: journal.appender(),
+                blocked: None,
+                metrics: ShardMetrics::new(shard.0),
+                turn_messages: 0,
+                turn_bytes: 0,
+                connects_left: 0,
+                bag: Vec::new(),
+            },
+            registry,
+            listeners,
+            connections: Slab::new(),
+            by_owner: HashTable::new(),
+            hasher: hashbrown::DefaultHashBuilder::default(),
+            module_sessions: 0,
+            ready: std::collections::VecDeque::new(),
+            wheel: Wheel::new(),
+            commands,
+            peers,
+            unsent: Vec::new(),
+            tls: self.tls,
+            journal,
+            kafka: self.kafka,
+            sequences: self.sequences,
+            status: self.status,
+            generation: 0,
+            accept_rests: false,
+            drain_until: None,
+            turn_acks: 0,
+            buffers: Buffers {
+                read: vec![0; CARRY_BYTES_MAX + READ_BYTES],
+                plain: Vec::new(),
+                out: Vec::new(),
+                wire: Vec::new(),
+            },
+            connects_second: u32::MAX,
+        }
+    }
+}
+
+/// Binds the calling thread to the core of its number, where there is one.
+fn pin(shard: ShardId) {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    if let Some(core) = cores.get(usize::from(shard.0) % cores.len().max(1)) {
+        core_affinity::set_for_current(*core);
+    }
+}

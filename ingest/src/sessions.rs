@@ -1,0 +1,264 @@
+//! The sessions of a shard: who is connected, take-over, deadlines, commands from outside, acknowledgements, the end.
+
+use std::hash::BuildHasher as _;
+use std::io;
+use std::time::Instant;
+
+use millrace_model::Offset;
+use millrace_protocols_mqtt::PubAckReason;
+
+use crate::acks::{PendingAck, Sealed};
+use crate::close::CloseReason;
+use crate::command::Command;
+use crate::config::AcknowledgeLevel;
+use crate::connection::ConnectionKey;
+use crate::serve::take_will;
+use crate::shard::Shard;
+use crate::{events, outbound};
+
+impl Shard {
+    /// Enters a session that was just let in, and ends an older one of the same identity, here or on another shard.
+    pub(crate) fn admitted(&mut self, key: ConnectionKey) {
+        self.desk.metrics.sessions.increment(1);
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
+        let deadline = connection.deadline().saturating_add(1);
+        let was_due = connection.wheel_at;
+        let Some(owner) = connection.owner.as_deref() else {
+            return;
+        };
+        let (device_id, module_id, sequence) = (owner.device_id.clone(), owner.module_id.clone(), owner.sequence);
+        if deadline < was_due {
+            let wheel_at = self.wheel.schedule(key, deadline);
+            if let Some(connection) = self.connection(key) {
+                connection.wheel_at = wheel_at;
+            }
+        }
+        if let Some(older) = self.find(&device_id, module_id.as_deref()) {
+            self.close(older, &CloseReason::TakenOver);
+        }
+        self.module_sessions += usize::from(module_id.is_some());
+        let hash = self.hash(&device_id, module_id.as_deref());
+        let Self { by_owner, connections, hasher, .. } = self;
+        by_owner.insert_unique(hash, key, |key| {
+            let owner = usize::try_from(key.slot).ok().and_then(|slot| connections.get(slot)?.owner.as_deref());
+            owner.map_or(0, |owner| hasher.hash_one((&*owner.device_id, owner.module_id.as_deref())))
+        });
+        for peer in 0..self.peers.len() {
+            let (device_id, module_id) = (device_id.clone(), module_id.clone());
+            self.tell(peer, Command::TakeOver { device_id, module_id, sequence });
+        }
+    }
+
+    fn tell(&mut self, peer: usize, command: Command) {
+        if let Some(Err(command)) = self.peers.get(peer).map(|peer| peer.send(command)) {
+            self.unsent.push((peer, command));
+        }
+    }
+
+    fn hash(&self, device_id: &str, module_id: Option<&str>) -> u64 {
+        self.hasher.hash_one((device_id, module_id))
+    }
+
+    /// The connection of an identity.
+    fn find(&self, device_id: &str, module_id: Option<&str>) -> Option<ConnectionKey> {
+        let hash = self.hash(device_id, module_id);
+        let is_it = |key: &ConnectionKey| {
+            let owner = usize::try_from(key.slot).ok().and_then(|slot| self.connections.get(slot)?.owner.as_deref());
+            owner.is_some_and(|owner| &*owner.device_id == device_id && owner.module_id.as_deref() == module_id)
+        };
+        self.by_owner.find(hash, is_it).copied()
+    }
+
+    /// Ends a connection: takes its will, tells an MQTT 5 peer why, frees everything.
+    pub(crate) fn close(&mut self, key: ConnectionKey, reason: &CloseReason) {
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
+        let slot = usize::try_from(key.slot).unwrap_or(usize::MAX);
+        let mut out = Vec::new();
+        if connection.session.is_connected()
+            && let Some(reason) = reason.disconnect_reason()
+        {
+            connection.session.disconnect(reason, &mut out);
+        }
+        // The peer is not owed the goodbye: a failure to send it changes nothing.
+        drop(outbound::send(connection, &out, &mut Vec::new()));
+        if let Some(tls) = &mut connection.tls {
+            let mut alert = Vec::new();
+            if tls.close(&mut alert).is_ok() {
+                drop(outbound::transmit(connection, &alert));
+            }
+        }
+        self.forget(key);
+        let mut connection = self.connections.remove(slot);
+        take_will(&mut connection, &mut self.desk);
+        let device_id = connection.owner.as_deref().map(|owner| &*owner.device_id);
+        events::connection_closed(reason, device_id, connection.stream.peer_addr().ok());
+    }
+
+    fn forget(&mut self, key: ConnectionKey) {
+        let Some(owner) = self.connection(key).and_then(|connection| connection.owner.as_deref()) else {
+            return;
+        };
+        let is_module = owner.module_id.is_some();
+        let hash = {
+            let (device_id, module_id) = (owner.device_id.clone(), owner.module_id.clone());
+            self.hash(&device_id, module_id.as_deref())
+        };
+        if let Ok(entry) = self.by_owner.find_entry(hash, |entered| *entered == key) {
+            entry.remove();
+            self.module_sessions -= usize::from(is_module);
+        }
+    }
+
+    /// Does what other threads asked for.
+    pub(crate) fn obey(&mut self) {
+        for (peer, command) in std::mem::take(&mut self.unsent) {
+            self.tell(peer, command);
+        }
+        while let Some(command) = self.commands.take() {
+            match command {
+                Command::End { device_id, module_id, reason } => self.end(&device_id, module_id.as_deref(), &reason),
+                Command::TakeOver { device_id, module_id, sequence } => {
+                    self.taken_over(&device_id, module_id.as_deref(), sequence);
+                }
+                Command::StopAccepting => self.stop_accepting(),
+                Command::Drain { deadline } => {
+                    self.stop_accepting();
+                    self.drain_until = Some(deadline);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, device_id: &str, module_id: Option<&str>, reason: &CloseReason) {
+        if let Some(key) = self.find(device_id, module_id) {
+            self.close(key, reason);
+        }
+        if module_id.is_some() || self.module_sessions == 0 {
+            return;
+        }
+        let is_module_of =
+            |owner: &crate::connection::Owner| &*owner.device_id == device_id && owner.module_id.is_some();
+        let modules: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.owner.as_deref().is_some_and(is_module_of))
+            .filter_map(|(slot, connection)| Some((u32::try_from(slot).ok()?, connection.generation)))
+            .collect();
+        for (slot, generation) in modules {
+            self.close(ConnectionKey { slot, generation }, reason);
+        }
+    }
+
+    fn taken_over(&mut self, device_id: &str, module_id: Option<&str>, sequence: u64) {
+        let Some(key) = self.find(device_id, module_id) else {
+            return;
+        };
+        let own = self.connection(key).and_then(|connection| connection.owner.as_deref()).map(|owner| owner.sequence);
+        if own.is_some_and(|own| own < sequence) {
+            self.close(key, &CloseReason::TakenOver);
+        }
+    }
+
+    /// Ends connections whose time is over. While nothing is read, nobody's silence counts.
+    pub(crate) fn expire(&mut self) {
+        let now = self.desk.clock.seconds();
+        let is_reading = self.desk.blocked.is_none();
+        while let Some((second, keys)) = self.wheel.expire(now) {
+            for key in keys {
+                let Some(connection) = self.connection(key).filter(|connection| connection.wheel_at == second) else {
+                    continue;
+                };
+                let deadline = connection.deadline();
+                if deadline <= now && is_reading {
+                    let reason = overdue(connection, now);
+                    self.close(key, &reason);
+                    continue;
+                }
+                let wheel_at = self.wheel.schedule(key, deadline.max(now).saturating_add(1));
+                if let Some(connection) = self.connection(key) {
+                    connection.wheel_at = wheel_at;
+                }
+            }
+        }
+    }
+
+    /// Sends the PUBACKs of what the journal (or Kafka) has made safe.
+    pub(crate) fn acknowledge(&mut self) {
+        let durable = self.journal.durable().offset();
+        self.acknowledge_up_to(AcknowledgeLevel::Disk, durable);
+        let kafka = self.kafka.as_ref().map_or(durable, |kafka| kafka.offset().min(durable));
+        self.acknowledge_up_to(AcknowledgeLevel::Kafka, kafka);
+    }
+
+    /// Sends the PUBACKs that need only this process's memory.
+    pub(crate) fn acknowledge_memory(&mut self) {
+        self.acknowledge_up_to(AcknowledgeLevel::Memory, Offset(u64::MAX));
+    }
+
+    fn acknowledge_up_to(&mut self, level: AcknowledgeLevel, safe: Offset) {
+        while let Some(Sealed { sealed_at, acks, .. }) = self.desk.acks.take(level, safe) {
+            let waited = self.desk.clock.now.saturating_duration_since(sealed_at);
+            self.desk.metrics.acknowledge_seconds.record(waited.as_secs_f64());
+            self.turn_acks += acks.len();
+            self.send_acks(&acks);
+            self.desk.acks.recycle(acks);
+        }
+    }
+
+    /// One write for all PUBACKs in a row that go to one connection.
+    fn send_acks(&mut self, acks: &[PendingAck]) {
+        let mut out = std::mem::take(&mut self.buffers.out);
+        for run in acks.chunk_by(|one, next| one.connection == next.connection) {
+            let Some(key) = run.first().map(|ack| ack.connection) else {
+                continue;
+            };
+            let slot = usize::try_from(key.slot).unwrap_or(usize::MAX);
+            let Some(connection) = self.connections.get_mut(slot).filter(|it| it.generation == key.generation) else {
+                continue;
+            };
+            out.clear();
+            for ack in run {
+                connection.session.ack(ack.packet_id, PubAckReason::Success, &mut out);
+            }
+            if let Err(reason) = outbound::send(connection, &out, &mut self.buffers.wire) {
+                self.close(key, &reason);
+            }
+        }
+        self.buffers.out = out;
+    }
+
+    /// Whether everything that was read is acknowledged, or the time for it is over.
+    pub(crate) fn is_drained(&self, deadline: Instant) -> bool {
+        self.desk.clock.now >= deadline
+            || self.desk.acks.is_empty() && self.desk.blocked.is_none() && self.desk.builder.is_empty()
+    }
+
+    /// Says goodbye to everybody, and hands the last wills to the journal.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        let all: Vec<_> = self
+            .connections
+            .iter()
+            .filter_map(|(slot, connection)| Some((u32::try_from(slot).ok()?, connection.generation)))
+            .collect();
+        for (slot, generation) in all {
+            self.close(ConnectionKey { slot, generation }, &CloseReason::ShuttingDown);
+        }
+        self.desk.seal();
+        self.status.turned(0, false);
+        Ok(())
+    }
+}
+
+fn overdue(connection: &crate::connection::Connection, now: u32) -> CloseReason {
+    if connection.owner.is_none() {
+        CloseReason::ConnectTimeout
+    } else if connection.expires_at <= now {
+        CloseReason::TokenExpired
+    } else {
+        CloseReason::KeepAliveTimeout
+    }
+}

@@ -1,0 +1,225 @@
+//! One shard: the turn that everything on the road of a message happens in.
+//! - Shape: a nested epoll set (`mio`) whose descriptor one tokio task awaits. Turn: what became ready -> commands ->
+//!   acknowledgements that have become safe -> accept -> read, decode, append -> seal -> deadlines.
+//! - Invariants: a connection stands in `ready` at most once. Nothing is read while the journal takes no more.
+//! - Hot path: [`Shard::turn`]: no await, no lock, no allocation once buffers have grown.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use hashbrown::HashTable;
+use millrace_journal::Journal;
+use millrace_model::Watermark;
+use mio::Token;
+use mio::event::Event;
+use rustls::ServerConfig;
+use slab::Slab;
+use tokio::io::unix::AsyncFd;
+use tokio::time::MissedTickBehavior;
+
+use crate::command::Commands;
+use crate::connection::{Connection, ConnectionKey};
+use crate::desk::Desk;
+use crate::limits::{BUSY_TURN_MESSAGES, EVENTS_PER_TURN, TICK, TURN_INTERVAL};
+use crate::listen::ShardListener;
+use crate::server::StatusCells;
+use crate::wheel::Wheel;
+
+/// The epoll token of the shard's own wake-up.
+pub(crate) const WAKE: Token = Token(usize::MAX);
+
+/// The epoll token of a connection: generation and slot.
+#[expect(clippy::as_conversions, reason = "two u32 in one 64-bit usize; mio's epoll needs 64 bits anyway")]
+pub(crate) const fn token(key: ConnectionKey) -> Token {
+    Token(((key.generation as usize) << 32) | key.slot as usize)
+}
+
+#[expect(clippy::as_conversions, reason = "takes apart what token() put together")]
+const fn key(token: Token) -> ConnectionKey {
+    ConnectionKey { slot: token.0 as u32, generation: (token.0 >> 32) as u32 }
+}
+
+/// See the module's documentation.
+pub(crate) struct Shard {
+    pub(crate) desk: Desk,
+    pub(crate) registry: mio::Registry,
+    pub(crate) listeners: Vec<ShardListener>,
+    pub(crate) connections: Slab<Connection>,
+    /// Which connection an identity has, by the hash of its ids.
+    pub(crate) by_owner: HashTable<ConnectionKey>,
+    pub(crate) hasher: hashbrown::DefaultHashBuilder,
+    pub(crate) module_sessions: usize,
+    /// Connections that have something to be read.
+    pub(crate) ready: VecDeque<ConnectionKey>,
+    pub(crate) wheel: Wheel,
+    pub(crate) commands: Commands,
+    /// The other shards, for take-overs.
+    pub(crate) peers: Vec<Commands>,
+    /// Commands for a peer whose queue was full.
+    pub(crate) unsent: Vec<(usize, crate::command::Command)>,
+    pub(crate) tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    pub(crate) journal: Journal,
+    pub(crate) kafka: Option<Arc<Watermark>>,
+    pub(crate) sequences: Arc<AtomicU64>,
+    pub(crate) status: Arc<StatusCells>,
+    pub(crate) generation: u32,
+    pub(crate) accept_rests: bool,
+    pub(crate) drain_until: Option<Instant>,
+    pub(crate) turn_acks: usize,
+    pub(crate) buffers: Buffers,
+    pub(crate) connects_second: u32,
+}
+
+/// Buffers that all connections of the shard share.
+pub(crate) struct Buffers {
+    /// What was read from the socket, behind what the connection had kept.
+    pub(crate) read: Vec<u8>,
+    /// What TLS made of it.
+    pub(crate) plain: Vec<u8>,
+    /// Replies.
+    pub(crate) out: Vec<u8>,
+    /// Replies as TLS records.
+    pub(crate) wire: Vec<u8>,
+}
+
+impl Shard {
+    /// Runs until drained.
+    pub(crate) async fn run(mut self, poll: mio::Poll) -> io::Result<()> {
+        let mut poll = watch(poll)?;
+        let mut events = mio::Events::with_capacity(EVENTS_PER_TURN);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.listen()?;
+        let mut was_busy = false;
+        loop {
+            let has_more = !self.ready.is_empty() && self.desk.can_read();
+            tokio::select! {
+                biased;
+                guard = poll.readable_mut() => {
+                    let mut guard = guard?;
+                    guard.get_inner_mut().0.poll(&mut events, Some(Duration::ZERO))?;
+                    if events.iter().nth(EVENTS_PER_TURN - 1).is_none() {
+                        guard.clear_ready();
+                    }
+                }
+                _ = tick.tick() => events.clear(),
+                () = tokio::task::yield_now(), if has_more => events.clear(),
+            }
+            let start = Instant::now();
+            let is_busy = self.turn(&events) >= BUSY_TURN_MESSAGES;
+            if self.drain_until.is_some_and(|deadline| self.is_drained(deadline)) {
+                return self.finish();
+            }
+            if !is_busy && !was_busy {
+                pause_until(start + TURN_INTERVAL);
+            }
+            was_busy = is_busy;
+        }
+    }
+
+    /// One round of everything; answers how many messages and acknowledgements it moved.
+    fn turn(&mut self, events: &mio::Events) -> usize {
+        self.begin_turn();
+        for event in events {
+            self.note(event);
+        }
+        self.obey();
+        self.acknowledge();
+        if self.drain_until.is_none() {
+            self.accept();
+            self.read_ready();
+        }
+        self.desk.seal();
+        self.acknowledge_memory();
+        self.expire();
+        self.end_turn()
+    }
+
+    fn begin_turn(&mut self) {
+        self.desk.clock.turn();
+        let second = self.desk.clock.seconds();
+        if self.connects_second != second || self.desk.config.connect_rate_max == 0 {
+            self.connects_second = second;
+            let rate = self.desk.config.connect_rate_max;
+            self.desk.connects_left = if rate == 0 { u32::MAX } else { rate };
+            if std::mem::take(&mut self.accept_rests) {
+                self.listeners.iter_mut().for_each(|listener| listener.is_pending = true);
+            }
+        }
+    }
+
+    fn end_turn(&mut self) -> usize {
+        let messages = std::mem::take(&mut self.desk.turn_messages);
+        let acks = std::mem::take(&mut self.turn_acks);
+        let bytes = std::mem::take(&mut self.desk.turn_bytes);
+        let metrics = &self.desk.metrics;
+        metrics.messages.increment(u64::try_from(messages).unwrap_or(0));
+        metrics.bytes.increment(u64::try_from(bytes).unwrap_or(0));
+        metrics.acknowledged.increment(u64::try_from(acks).unwrap_or(0));
+        self.status.turned(self.connections.len(), self.desk.blocked.is_some());
+        messages + acks
+    }
+
+    fn note(&mut self, event: &Event) {
+        if event.token() == WAKE {
+            return;
+        }
+        if let Some(listener) = self.listeners.get_mut(usize::MAX - 1 - event.token().0) {
+            listener.is_pending = true;
+            return;
+        }
+        let key = key(event.token());
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
+        connection.is_lost |= event.is_read_closed() || event.is_error();
+        if event.is_writable() && !connection.outbox.is_empty() {
+            self.flush(key);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.queue(key);
+        }
+    }
+
+    /// The connection of that name, if it still lives.
+    pub(crate) fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        let slot = usize::try_from(key.slot).ok()?;
+        self.connections.get_mut(slot).filter(|connection| connection.generation == key.generation)
+    }
+
+    /// Enters a connection into the list of those to be read, once.
+    pub(crate) fn queue(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connection(key)
+            && !std::mem::replace(&mut connection.is_queued, true)
+        {
+            self.ready.push_back(key);
+        }
+    }
+}
+
+/// Sleeps the rest of a short interval. It holds up everything on this thread, by design: the next turn finds more to do.
+fn pause_until(moment: Instant) {
+    let rest = moment.saturating_duration_since(Instant::now());
+    if !rest.is_zero() {
+        std::thread::sleep(rest);
+    }
+}
+
+#[expect(unsafe_code, reason = "tokio has no safe way to watch a descriptor that is not its own socket")]
+fn watch(poll: mio::Poll) -> io::Result<AsyncFd<PollFd>> {
+    // SAFETY: `PollFd` owns an open epoll descriptor, always answers the same one, and closes it only when dropped.
+    unsafe { AsyncFd::register_with_interest(PollFd(poll), tokio::io::Interest::READABLE) }.map_err(Into::into)
+}
+
+/// Lets tokio watch mio's epoll descriptor.
+struct PollFd(mio::Poll);
+
+impl std::os::fd::AsRawFd for PollFd {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0.as_raw_fd()
+    }
+}
