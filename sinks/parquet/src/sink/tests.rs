@@ -1,0 +1,1 @@
+//! Whole-sink tests.
