@@ -9,7 +9,7 @@ use crate::close::CloseReason;
 use crate::config::Transport;
 use crate::connection::{Connection, ConnectionKey};
 use crate::events;
-use crate::limits::{ACCEPTS_PER_TURN, CONNECT_SECONDS_MAX};
+use crate::limits::ACCEPTS_PER_TURN;
 use crate::listen::ShardListener;
 use crate::shard::{Shard, token};
 use crate::tls::TlsSession;
@@ -57,7 +57,8 @@ impl Shard {
         drop(stream.set_nodelay(true));
         let now = self.desk.clock.seconds();
         self.generation = self.generation.wrapping_add(1);
-        let connection = Connection::new(stream, tls, listener.acknowledge, self.generation, now, CONNECT_SECONDS_MAX);
+        let patience = self.desk.config.connect_seconds_max;
+        let connection = Connection::new(stream, tls, listener.acknowledge, self.generation, now, patience);
         let entry = self.connections.vacant_entry();
         let Ok(slot) = u32::try_from(entry.key()) else {
             return;

@@ -1,7 +1,6 @@
 //! Configuration of the ingest tier, resolved.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 /// How safe a message is before its sender is told so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
@@ -49,8 +48,8 @@ pub struct IngestConfig {
     pub connections_max: usize,
     /// New sessions a second on one shard; more are refused with "server unavailable". 0: no limit.
     pub connect_rate_max: u32,
+    /// Seconds for the TLS handshake and the whole CONNECT.
+    pub connect_seconds_max: u32,
     /// Names that a token may be made out for; empty: whatever host name the client says it dialled.
     pub host_names: Vec<String>,
-    /// Where the journals are, for messages to the operator only.
-    pub data_directory: PathBuf,
 }

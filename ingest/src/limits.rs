@@ -34,9 +34,6 @@ pub(crate) const TURN_INTERVAL: Duration = Duration::from_micros(1000);
 /// How often time-outs, commands and blocked work are looked at when no socket is ready.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// Time for the TLS handshake and the whole CONNECT, from accept on.
-pub(crate) const CONNECT_SECONDS_MAX: u32 = 10;
-
 /// Longest silence of a peer whatever keep-alive it asked for (Azure IoT Hub: 29.45 minutes).
 pub(crate) const SILENCE_SECONDS_MAX: u32 = 1767;
 
