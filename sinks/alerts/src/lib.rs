@@ -1,14 +1,23 @@
-//! Alerts: evaluates rules over each device's messages and delivers fired and cleared events. See README.md for the guarantee.
-//! - Shape: batch -> [`engine`] (pure: rules, windows, silences) -> event -> queue of each webhook and topic -> worker thread
-//!   [`state`] and queues -> frames of the state file, written by a thread of its own.
+//! Alerts: evaluates rules over each device's messages and delivers fired and cleared events. README.md states the guarantee.
+//! - Shape: batch -> `engine` (pure: rules, windows, silences) -> event -> queue of each webhook and topic -> worker thread;
+//!   devices, offsets and queues -> frames -> state file, on a thread of its own.
 
+mod client;
 mod config;
+mod devices;
+mod encode;
+mod engine;
 mod event;
+mod events;
 mod limits;
+mod outlets;
 mod path;
+mod queue;
 mod request;
 mod rule;
 mod sink;
+mod state;
+mod store;
 mod window;
 
 pub use config::{

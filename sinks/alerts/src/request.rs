@@ -37,7 +37,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// The reason in words.
-pub fn check_url(text: &str, allow_private: bool) -> Result<Url, String> {
+pub(crate) fn check_url(text: &str, allow_private: bool) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("only http and https".to_owned());
@@ -59,8 +59,7 @@ pub fn check_url(text: &str, allow_private: bool) -> Result<Url, String> {
 }
 
 /// Whether a webhook may connect to an address.
-#[must_use]
-pub fn is_allowed(address: IpAddr, allow_private: bool) -> bool {
+pub(crate) fn is_allowed(address: IpAddr, allow_private: bool) -> bool {
     match address {
         IpAddr::V4(address) => match scope_v4(address) {
             Scope::Forbidden => false,

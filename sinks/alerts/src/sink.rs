@@ -1,15 +1,29 @@
-//! The driver: takes batches, runs the rules, hands events out, and keeps the state durable.
+//! The driver: takes batches, runs the rules, hands events out at once, and keeps the state durable.
+//! - Invariants: a row is applied once per run, and after a crash again from the last durable frame on; its events then have the
+//!   same ids. `safe` is what the last durable frame covers; the events of those rows are in that frame or delivered.
+//! - Limits: the queues' (see `queue.rs`) and the device table's (see `devices.rs`). Nothing here waits for a webhook or a disk.
+//! - Errors: a state file that cannot be written stops `safe`, not the rules.
+//! - Hot path: [`Sink::deliver`]: senders are looked up once per batch, bodies are read where they lie.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
-use millrace_model::{Delivery, Offset, ShardId, Sink, SinkError, Watermark};
+use millrace_model::{Batch, Delivery, Offset, ShardId, Sink, SinkError, Timestamp, Watermark};
 
-use crate::config::{AlertsConfig, check};
-use crate::event::EventPublisher;
+use crate::client::Worker;
+use crate::config::{AlertsConfig, check, is_name};
+use crate::devices::split_key;
+use crate::engine::{Decision, Engine};
+use crate::event::{Cause, Event, EventKind, EventPublisher, event_id};
+use crate::events::RuleMetrics;
+use crate::limits::{ALIVE_SECONDS, CAUGHT_UP_MS, QUIET_MS};
+use crate::outlets::{self, Outlets};
+use crate::rule::{Change, Rule};
+use crate::state::{Applied, Frame, Image};
+use crate::store::{self, Store};
 
 /// What a sink has done since it was opened; read by whoever observes it.
 #[derive(Debug, Default)]
@@ -20,32 +34,113 @@ pub struct AlertsCounters {
     pub cleared: AtomicU64,
     /// Events that a webhook or topic took.
     pub delivered: AtomicU64,
-    /// Events that were given up.
+    /// Events that were given up: refused for good, tried too long, or pushed out of a full queue.
     pub failed: AtomicU64,
+}
+
+struct Shard {
+    applied: Applied,
+    /// What the last durable frame covers.
+    safe: Offset,
+    followed: Option<Arc<Watermark>>,
+    delivered_at: Instant,
+}
+
+/// What a slot of [`AlertsSink::slots`] says about a sender of the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Unknown,
+    Refused,
+    At(u32),
 }
 
 /// The alerts sink.
 pub struct AlertsSink {
+    engine: Engine,
+    outlets: Outlets,
+    shards: BTreeMap<ShardId, Shard>,
+    /// What the frame on its way covers.
+    covering: Option<Vec<(ShardId, Offset)>>,
+    store: Store,
+    snapshot_interval: Duration,
+    snapshot_at: Instant,
     counters: Arc<AlertsCounters>,
-    applied: HashMap<ShardId, Offset>,
+    metrics: RuleMetrics,
+    /// Wall clock; replaced in tests.
+    clock: Box<dyn Fn() -> Timestamp + Send>,
+    /// Slots of the senders of the batch in hand.
+    slots: Vec<Slot>,
+    decisions: Vec<Decision>,
+    /// Stops last: what is dropped before it must not wait for it.
+    _worker: Worker,
+}
+
+impl std::fmt::Debug for AlertsSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AlertsSink").field("counters", &self.counters).finish_non_exhaustive()
+    }
 }
 
 impl AlertsSink {
-    /// Opens the sink `name` with its state file `state_directory/NAME.state`.
+    /// Opens the sink `name` with its state file `state_directory/NAME.state` (the directory is made). `publishers` holds one
+    /// publisher for each of the configuration's topics, under the topic's action name.
     ///
     /// # Errors
     /// `Broken` with all problems of the configuration; `Unavailable` when the state cannot be read or written.
     pub fn new(
-        _name: &str,
+        name: &str,
         config: &AlertsConfig,
-        _state_directory: &Path,
-        _publishers: HashMap<String, Box<dyn EventPublisher>>,
+        state_directory: &Path,
+        publishers: HashMap<String, Box<dyn EventPublisher>>,
     ) -> Result<Self, SinkError> {
-        let problems = check(config);
+        let clock = Box::new(|| Timestamp::from(SystemTime::now()));
+        Self::with_clock(name, config, state_directory, publishers, clock)
+    }
+
+    pub(crate) fn with_clock(
+        name: &str,
+        config: &AlertsConfig,
+        state_directory: &Path,
+        mut publishers: HashMap<String, Box<dyn EventPublisher>>,
+        clock: Box<dyn Fn() -> Timestamp + Send>,
+    ) -> Result<Self, SinkError> {
+        let mut problems = check(config);
+        if !is_name(name) {
+            problems.push("the name of a sink is 1 to 128 letters, digits and -_.".to_owned());
+        }
+        let missing = config.topics.keys().filter(|topic| !publishers.contains_key(*topic));
+        problems.extend(missing.map(|topic| format!("topic \"{topic}\" has no publisher")));
         if !problems.is_empty() {
             return Err(SinkError::Broken(problems.join("; ")));
         }
-        Ok(Self { counters: Arc::default(), applied: HashMap::new() })
+        let path = state_directory.join(format!("{name}.state"));
+        let unavailable = |error: std::io::Error| SinkError::Unavailable(format!("{}: {error}", path.display()));
+        std::fs::create_dir_all(state_directory).map_err(unavailable)?;
+        let image = read_state(&path).map_err(unavailable)?;
+
+        let counters = Arc::<AlertsCounters>::default();
+        let (outlets, targets) = outlets::open(name, config, &image, &mut publishers, &counters)?;
+        let now = clock();
+        let engine = restored(config, &image, now);
+        let shards: BTreeMap<ShardId, Shard> =
+            image.shards.iter().map(|(&shard, &applied)| (shard, Shard::new(applied))).collect();
+        let store = Store::open(&path, &base(&engine, &outlets, &image, now)).map_err(unavailable)?;
+        let worker = Worker::start(name, targets).map_err(unavailable)?;
+        Ok(Self {
+            engine,
+            outlets,
+            shards,
+            covering: None,
+            store,
+            snapshot_interval: Duration::from_millis(config.snapshot_interval_ms),
+            snapshot_at: Instant::now(),
+            counters,
+            metrics: RuleMetrics::new(name),
+            clock,
+            slots: Vec::new(),
+            decisions: Vec::new(),
+            _worker: worker,
+        })
     }
 
     /// The counters, to be read by others.
@@ -54,30 +149,283 @@ impl AlertsSink {
         Arc::clone(&self.counters)
     }
 
-    /// Tells the sink where the journal of a shard ends, so that it knows exactly whether it has seen everything.
+    /// Tells the sink where the durable part of a shard's journal ends, so that it knows exactly whether it has seen everything.
     /// Without it a shard counts as caught up when its newest message is recent or nothing came for a while.
-    pub fn follow(&mut self, _shard: ShardId, _durable: Arc<Watermark>) {}
+    pub fn follow(&mut self, shard: ShardId, durable: Arc<Watermark>) {
+        let applied = Applied { offset: Offset(0), newest: i64::MIN };
+        self.shards.entry(shard).or_insert_with(|| Shard::new(applied)).followed = Some(durable);
+    }
+
+    /// How many events wait for each webhook and topic.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<(String, usize)> {
+        self.outlets.waiting()
+    }
+
+    /// How many devices (and modules) have state.
+    #[must_use]
+    pub const fn devices(&self) -> usize {
+        self.engine.devices.len()
+    }
+
+    /// The moment up to which every message is known, in all shards; `None` before any shard is.
+    fn known_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.shards.values().map(|shard| shard.known_until(now)).min()
+    }
+
+    /// The slot of the sender of `row`; looked up once per batch.
+    fn slot(&mut self, batch: &Batch, row: usize, sender: usize) -> Option<u32> {
+        match self.slots.get(sender)? {
+            Slot::At(number) => return Some(*number),
+            Slot::Refused => return None,
+            Slot::Unknown => {}
+        }
+        let evicted = self.engine.devices.evicted;
+        let admitted = self.engine.admit(&batch.message(row)?.identity);
+        if self.engine.devices.evicted != evicted {
+            // A slot changed hands, perhaps that of another sender of this batch.
+            self.slots.fill(Slot::Unknown);
+        }
+        *self.slots.get_mut(sender)? = admitted.map_or(Slot::Refused, Slot::At);
+        admitted
+    }
+
+    fn apply(&mut self, delivery: &Delivery, from: Offset) {
+        let batch = &*delivery.batch;
+        let columns = batch.columns();
+        self.slots.clear();
+        self.slots.resize(columns.identity_end.len(), Slot::Unknown);
+        for row in delivery.selected.iter() {
+            let offset = batch.base().plus(u64::try_from(row).unwrap_or(u64::MAX));
+            if offset < from {
+                continue;
+            }
+            let place = |ends: &Vec<u32>| ends.get(row).and_then(|&end| usize::try_from(end).ok());
+            let (Some(start), Some(end), Some(sender), Some(&at)) = (
+                place(&columns.bag_end),
+                place(&columns.body_end),
+                place(&columns.identity),
+                columns.enqueued_at.get(row),
+            ) else {
+                continue;
+            };
+            let Some(number) = self.slot(batch, row, sender) else { continue };
+            let cause = Cause { shard: batch.shard(), offset, at: Timestamp(at) };
+            let body = columns.bytes.get(start..end).unwrap_or_default();
+            self.engine.observe(number, cause, body, &mut self.decisions);
+            if !self.decisions.is_empty() {
+                self.hand_out();
+            }
+        }
+    }
+
+    /// Turns decisions into events and gives them to their targets.
+    fn hand_out(&mut self) {
+        for decision in self.decisions.drain(..) {
+            let (Some(rule), Some(device)) =
+                (self.engine.rules.get(decision.rule), self.engine.devices.slot(decision.device))
+            else {
+                continue;
+            };
+            let event = event(rule, &device.key, &decision);
+            let (total, metric) = match event.kind {
+                EventKind::Cleared => (&self.counters.cleared, &self.metrics.cleared),
+                EventKind::Fired => (&self.counters.fired, &self.metrics.fired),
+            };
+            total.fetch_add(1, Ordering::Relaxed);
+            metric.increment(1);
+            self.outlets.hand_out(decision.rule, &event, (self.clock)());
+        }
+    }
+
+    /// Notes that the frame on its way has become durable.
+    fn note_durable(&mut self) {
+        if self.covering.is_some() && self.store.is_idle() {
+            for (shard, offset) in self.covering.take().into_iter().flatten() {
+                if let Some(shard) = self.shards.get_mut(&shard) {
+                    shard.safe = shard.safe.max(offset);
+                }
+            }
+        }
+    }
+
+    fn has_changed(&self) -> bool {
+        self.engine.devices.has_changed()
+            || self.shards.values().any(|shard| shard.safe < shard.applied.offset)
+            || self.outlets.has_changed()
+            || self.snapshot_at.elapsed() >= Duration::from_secs(ALIVE_SECONDS)
+    }
+
+    /// Hands what changed to the state file's thread.
+    fn snapshot(&mut self) {
+        if self.covering.is_some() || !self.store.is_idle() {
+            return;
+        }
+        let mut frame = Frame {
+            alive_until: (self.clock)().0,
+            shards: self.shards.iter().map(|(&shard, state)| (shard, state.applied)).collect(),
+            removed: self.engine.devices.take_removed(),
+            ..Frame::default()
+        };
+        for number in self.engine.devices.take_dirty() {
+            if let Some(device) = self.engine.devices.slot(number) {
+                frame.add_device(device);
+            }
+        }
+        self.outlets.record(&mut frame);
+        self.store.submit(&frame.encode());
+        self.covering = Some(frame.shards.iter().map(|(shard, applied)| (*shard, applied.offset)).collect());
+        self.snapshot_at = Instant::now();
+    }
+
+    fn count(&self) {
+        self.metrics.evicted.absolute(self.engine.devices.evicted);
+        self.metrics.refused.absolute(self.engine.devices.refused);
+        self.metrics.unreadable.absolute(self.engine.unreadable);
+    }
+}
+
+impl Shard {
+    fn new(applied: Applied) -> Self {
+        Self { applied, safe: applied.offset, followed: None, delivered_at: Instant::now() }
+    }
+
+    fn known_until(&self, now: Timestamp) -> Timestamp {
+        let caught_up = match &self.followed {
+            Some(durable) => self.applied.offset >= durable.offset(),
+            None => {
+                let quiet = Duration::from_millis(QUIET_MS.unsigned_abs());
+                self.applied.newest >= now.0.saturating_sub(CAUGHT_UP_MS) || self.delivered_at.elapsed() >= quiet
+            }
+        };
+        if caught_up { now } else { Timestamp(self.applied.newest).min(now) }
+    }
 }
 
 impl Sink for AlertsSink {
     fn resume(&mut self, shard: ShardId, cursor: Offset) -> Result<Offset, SinkError> {
-        Ok(*self.applied.entry(shard).or_insert(cursor))
+        let start = Applied { offset: cursor, newest: i64::MIN };
+        let state = self.shards.entry(shard).or_insert_with(|| Shard::new(start));
+        state.applied.offset = state.applied.offset.max(cursor);
+        state.safe = state.safe.max(cursor);
+        state.delivered_at = Instant::now();
+        Ok(state.applied.offset)
     }
 
     fn deliver(&mut self, delivery: &Delivery) -> Result<(), SinkError> {
-        self.applied.insert(delivery.batch.shard(), delivery.batch.end());
+        let batch = &delivery.batch;
+        let start = Applied { offset: Offset(0), newest: i64::MIN };
+        let shard = self.shards.entry(batch.shard()).or_insert_with(|| Shard::new(start));
+        let from = shard.applied.offset;
+        shard.applied.offset = from.max(batch.end());
+        shard.applied.newest = batch.columns().enqueued_at.iter().copied().fold(shard.applied.newest, i64::max);
+        shard.delivered_at = Instant::now();
+        self.apply(delivery, from);
         Ok(())
     }
 
     fn poll(&mut self, _now: Instant) -> Result<(), SinkError> {
-        Ok(())
+        self.note_durable();
+        if let Some(until) = self.known_until((self.clock)()) {
+            self.engine.pass_time(until, &mut self.decisions);
+            self.hand_out();
+        }
+        if self.snapshot_at.elapsed() >= self.snapshot_interval && self.has_changed() {
+            self.snapshot();
+            self.count();
+        }
+        match self.store.failure() {
+            Some(reason) => Err(SinkError::Unavailable(format!("the alert state cannot be written: {reason}"))),
+            None => Ok(()),
+        }
     }
 
     fn safe(&self, shard: ShardId) -> Offset {
-        self.applied.get(&shard).copied().unwrap_or_default()
+        self.shards.get(&shard).map(|shard| shard.safe).unwrap_or_default()
     }
 
-    fn drain(&mut self, _deadline: Instant) -> Result<(), SinkError> {
+    fn drain(&mut self, deadline: Instant) -> Result<(), SinkError> {
+        self.outlets.wait_settled(deadline);
+        // The frame on its way, then one with the rest.
+        for _ in 0..2 {
+            if !self.store.wait_idle(deadline) {
+                return Err(SinkError::Unavailable("the alert state could not be written in time".to_owned()));
+            }
+            self.note_durable();
+            self.snapshot();
+        }
+        if !self.store.wait_idle(deadline) {
+            return Err(SinkError::Unavailable("the alert state could not be written in time".to_owned()));
+        }
+        self.note_durable();
         Ok(())
     }
 }
+
+fn read_state(path: &Path) -> std::io::Result<Image> {
+    let opened = store::read(path)?;
+    if let Some(aside) = &opened.set_aside {
+        tracing::error!(path = %path.display(), aside = %aside.display(), "alert state is unreadable; starting afresh");
+    }
+    if opened.cut_bytes > 0 {
+        tracing::warn!(path = %path.display(), bytes = opened.cut_bytes, "cut the end of the alert state");
+    }
+    Ok(opened.image)
+}
+
+fn restored(config: &AlertsConfig, image: &Image, now: Timestamp) -> Engine {
+    let mut engine = Engine::new(config);
+    if let Some(alive_until) = image.alive_until {
+        engine.resume_at(alive_until, now.0);
+    }
+    let rules: Vec<u64> = engine.rules.iter().map(|rule| rule.fingerprint).collect();
+    for device in image.restore(&rules) {
+        engine.restore(device);
+    }
+    engine
+}
+
+/// The whole state as it was restored, in the order of today's rules. Events for targets that are gone are left out.
+fn base(engine: &Engine, outlets: &Outlets, image: &Image, now: Timestamp) -> Vec<u8> {
+    let mut frame = Frame {
+        rules: Some(engine.rules.iter().map(|rule| rule.fingerprint).collect()),
+        alive_until: now.0,
+        shards: image.shards.iter().map(|(&shard, &applied)| (shard, applied)).collect(),
+        ..Frame::default()
+    };
+    for number in (0..).take(engine.devices.len()) {
+        if let Some(device) = engine.devices.slot(number) {
+            frame.add_device(device);
+        }
+    }
+    let kept = image.waiting.iter().filter(|((queue, _), _)| outlets.holds(queue));
+    frame.waiting = kept.map(|((queue, _), event)| (queue.clone(), Arc::clone(event))).collect();
+    frame.encode()
+}
+
+fn event<'a>(rule: &'a Rule, key: &'a str, decision: &Decision) -> Event<'a> {
+    let (device, module) = split_key(key);
+    let (kind, firing, value) = match decision.change {
+        Change::Cleared(firing, value) => (EventKind::Cleared, firing, value),
+        Change::Fired(firing) => (EventKind::Fired, firing, firing.value),
+    };
+    Event {
+        id: event_id(kind, &rule.name, key, &firing.cause),
+        alert: event_id(EventKind::Fired, &rule.name, key, &firing.cause),
+        kind,
+        rule: &rule.name,
+        severity: rule.severity,
+        summary: &rule.summary,
+        device,
+        module,
+        value: Some(value).filter(|value| value.is_finite()),
+        threshold: rule.threshold(),
+        window: rule.window(),
+        fired_at: firing.at,
+        cleared_at: (kind == EventKind::Cleared).then_some(decision.at),
+        source: format!("{}:{}", decision.source.shard, decision.source.offset),
+    }
+}
+
+#[cfg(test)]
+mod tests;
