@@ -1,2 +1,7 @@
-//! Open-loop load generator and verifier.
-fn main() {}
+//! The program `loadgen`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    millrace_loadgen::command_line()
+}
