@@ -60,12 +60,20 @@ pub(crate) struct Outage {
     counters: Counters,
     is_on: AtomicBool,
     reason: Mutex<String>,
+    /// What was last said about a single broker: tells more than that none is left.
+    detail: Mutex<String>,
 }
 
 impl Outage {
     pub(crate) fn new(sink: &str, counters: Counters) -> Arc<Self> {
         let sink = sink.to_owned();
-        Arc::new(Self { sink, counters, is_on: AtomicBool::new(false), reason: Mutex::new(String::new()) })
+        Arc::new(Self {
+            sink,
+            counters,
+            is_on: AtomicBool::new(false),
+            reason: Mutex::default(),
+            detail: Mutex::default(),
+        })
     }
 
     pub(crate) fn begin(&self, reason: &str) {
@@ -104,7 +112,13 @@ impl ClientContext for Context {
             // A fatal error shows in the reports of the records that it hit.
             Some(Code::Fatal) => library_line("FATAL", reason),
             // One of several brokers, or a connection closed while idle; all of them at once is an outage.
-            Some(Code::BrokerTransportFailure | Code::OperationTimedOut) => library_line("TRANSPORT", reason),
+            Some(Code::BrokerTransportFailure | Code::OperationTimedOut) => {
+                reason.clone_into(&mut lock(&self.outage.detail));
+            }
+            Some(Code::AllBrokersDown) => {
+                let detail = lock(&self.outage.detail).clone();
+                self.outage.begin(if detail.is_empty() { reason } else { &detail });
+            }
             _ => self.outage.begin(reason),
         }
     }

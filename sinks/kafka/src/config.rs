@@ -171,7 +171,11 @@ impl KafkaConfig {
     /// Everything librdkafka is told, but for what changes from one producer to the next.
     pub(crate) fn client_config(&self, sink: &str) -> Result<ClientConfig, String> {
         let mut config = ClientConfig::new();
-        config.set("client.id", format!("millrace-{sink}"));
+        config
+            .set("client.id", format!("millrace-{sink}"))
+            // A broker that comes back is met within a second, and a missing topic is named after five.
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("topic.metadata.propagation.max.ms", "5000");
         for (name, value) in &self.properties {
             match name.strip_suffix(FILE_SUFFIX) {
                 Some(name) => config.set(name, first_line(name, value)?),
@@ -239,4 +243,93 @@ fn first_line(name: &str, path: &str) -> Result<String, String> {
         std::fs::read_to_string(path).map_err(|error| format!("properties: {name}{FILE_SUFFIX}: {path}: {error}"))?;
     // A PEM value has many lines; anything else is one line, whatever the editor put after it.
     Ok(if name.ends_with(".pem") { text } else { text.lines().next().unwrap_or_default().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Client, Outage};
+    use crate::events::Counters;
+
+    fn problems(text: &str) -> Vec<String> {
+        toml::from_str::<KafkaConfig>(text).unwrap().validate()
+    }
+
+    fn create(config: &KafkaConfig) -> Result<(), String> {
+        let outage = Outage::new("test", Counters::new("test"));
+        Client::new(&config.client_config("test")?, &config.topic, &outage).map(drop)
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(problems(""), [""; 0]);
+        assert_eq!(create(&KafkaConfig::default()), Ok(()));
+        assert!(toml::from_str::<KafkaConfig>("topics = 'x'").is_err());
+    }
+
+    #[test]
+    fn all_problems_are_listed_at_once() {
+        let found = problems(
+            "bootstrap_servers = 'a:1,,b:2'\ntopic = 'a/b'\nlinger_ms = 5000\nin_flight_bytes = 1\n\
+             [properties]\n'acks' = '1'\n'enable.idempotence_file' = '/x'\n'secruity.protocol' = 'SSL'\n\
+             'security.protocol' = 'TLS'\n'sasl.pasword_file' = '/x'",
+        );
+        let expected = [
+            "bootstrap_servers: needs",
+            "topic: 'a/b'",
+            "linger_ms: 5000",
+            "in_flight_bytes: 1 ",
+            "properties: 'acks' is set by the sink",
+            "properties: 'enable.idempotence' is set by the sink",
+            "properties: 'sasl.pasword' is not a property",
+            "properties: 'secruity.protocol' is not a property",
+            "properties: security.protocol: Invalid value",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        let mut found = found;
+        found.sort();
+        let mut expected = expected;
+        expected.sort_unstable();
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found} / {expected}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let mut config = KafkaConfig::default();
+        for name in ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.client.secret"] {
+            config.properties.insert(name.to_owned(), "hunter2".to_owned());
+        }
+        config.properties.insert("sasl.username".to_owned(), "millrace".to_owned());
+        let shown = format!("{config:?} {:?}", config.validate());
+        assert!(shown.contains("millrace") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn tls_and_sasl_pass_through_and_secrets_come_from_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("password");
+        std::fs::write(&path, "hunter2\n").unwrap();
+        let text = format!(
+            "compression = 'zstd'\nheaders = 'hub'\n[properties]\n'security.protocol' = 'SASL_SSL'\n\
+             'sasl.mechanism' = 'SCRAM-SHA-512'\n'sasl.username' = 'millrace'\n'sasl.password_file' = '{}'",
+            path.display()
+        );
+        let config: KafkaConfig = toml::from_str(&text).unwrap();
+        assert_eq!(config.validate(), [""; 0]);
+        assert_eq!(config.client_config("test").unwrap().get("sasl.password"), Some("hunter2"));
+        assert_eq!(create(&config), Ok(()));
+        std::fs::remove_file(&path).unwrap();
+        assert!(create(&config).unwrap_err().contains("sasl.password_file"));
+    }
+
+    #[test]
+    fn a_certificate_that_is_none_is_refused_without_being_repeated() {
+        let mut config = KafkaConfig::default();
+        config.properties.insert("security.protocol".to_owned(), "SSL".to_owned());
+        config.properties.insert("ssl.key.pem".to_owned(), "hunter2".to_owned());
+        let error = create(&config).unwrap_err();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }

@@ -35,6 +35,10 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
+    pub(crate) const fn new(slot: usize, number: u64, row: usize) -> Self {
+        Self { slot, number, row }
+    }
+
     pub(crate) fn pack(self) -> usize {
         let slot = u64::try_from(self.slot).unwrap_or(u64::MAX) << (NUMBER_BITS + ROW_BITS);
         let row = u64::try_from(self.row).unwrap_or(u64::MAX);
@@ -218,8 +222,127 @@ impl ShardQueue {
     }
 }
 
-impl Ticket {
-    pub(crate) const fn new(slot: usize, number: u64, row: usize) -> Self {
-        Self { slot, number, row }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millrace_model::batch::IdentitySlot;
+    use millrace_model::{BatchBuilder, Identity, IdentityRef, MessageSource, Timestamp};
+
+    fn delivery(base: u64, rows: usize, selected: &[usize]) -> Delivery {
+        let identity = Identity::new(&IdentityRef { device_id: "d", ..IdentityRef::default() }).unwrap();
+        let mut builder = BatchBuilder::new();
+        let mut slot = IdentitySlot::default();
+        for _ in 0..rows {
+            builder.append(&identity, &mut slot, MessageSource::Telemetry, Timestamp(0), [b"", b""], b"x");
+        }
+        let mut selection = Selection::none(rows);
+        selected.iter().for_each(|&row| selection.insert(row));
+        let batch = Arc::new(builder.seal(ShardId(0), Offset(base)));
+        Delivery { batch, selected: selection, enrichments: Arc::new([]) }
+    }
+
+    /// Takes a delivery, sends it whole, and answers its tickets.
+    fn send(queue: &mut ShardQueue, delivery: &Delivery) -> Vec<Ticket> {
+        queue.push(delivery);
+        queue.mark_taken();
+        let tickets = queue.first_unsent().map_or_else(Vec::new, |(number, batch)| {
+            batch.unsent_rows().map(|row| Ticket::new(0, number, row)).collect()
+        });
+        if !tickets.is_empty() {
+            queue.mark_sent(None);
+        }
+        queue.advance();
+        tickets
+    }
+
+    fn finish(queue: &mut ShardQueue, tickets: &[Ticket]) -> u64 {
+        tickets.iter().for_each(|&ticket| assert!(queue.finish(ticket)));
+        queue.advance();
+        queue.safe().0
+    }
+
+    #[test]
+    fn tickets_survive_their_journey() {
+        for ticket in
+            [Ticket::new(0, 0, 0), Ticket::new(SLOTS_MAX - 1, NUMBER_MASK, ROWS_MAX - 1), Ticket::new(1, 2, 3)]
+        {
+            assert_eq!(Ticket::unpack(ticket.pack()), ticket);
+        }
+    }
+
+    #[test]
+    fn safe_moves_in_order_of_batches_whatever_the_order_of_reports() {
+        let mut queue = ShardQueue::new(ShardId(0), Offset(0));
+        let first = send(&mut queue, &delivery(0, 4, &[0, 2]));
+        let second = send(&mut queue, &delivery(4, 4, &[1]));
+        assert_eq!(finish(&mut queue, &second), 0);
+        assert_eq!(finish(&mut queue, &first[1..]), 0);
+        assert_eq!(finish(&mut queue, &first[..1]), 8);
+        assert_eq!((queue.bytes(), queue.is_empty()), (0, true));
+        assert!(!queue.finish(first[0]), "a report counts once");
+    }
+
+    #[test]
+    fn batches_of_no_interest_take_no_room_and_wait_for_those_before() {
+        let mut queue = ShardQueue::new(ShardId(0), Offset(0));
+        send(&mut queue, &delivery(0, 9, &[]));
+        assert_eq!(queue.safe(), Offset(9));
+        let tickets = send(&mut queue, &delivery(9, 1, &[0]));
+        for base in 10..10_000 {
+            send(&mut queue, &delivery(base, 1, &[]));
+        }
+        assert_eq!((queue.safe(), queue.ring.len()), (Offset(9), 1));
+        assert_eq!(finish(&mut queue, &tickets), 10_000);
+    }
+
+    #[test]
+    fn what_is_pending_is_sent_again_and_nothing_else() {
+        let mut queue = ShardQueue::new(ShardId(0), Offset(0));
+        let first = send(&mut queue, &delivery(0, 3, &[0, 1, 2]));
+        send(&mut queue, &delivery(3, 2, &[0, 1]));
+        finish(&mut queue, &first[..1]);
+        assert_eq!(queue.resend(), 4);
+        let rows = |queue: &ShardQueue| queue.first_unsent().map(|(_, batch)| batch.unsent_rows().collect::<Vec<_>>());
+        assert_eq!(rows(&queue), Some(vec![1, 2]));
+        queue.mark_sent(Some(2));
+        assert_eq!(rows(&queue), Some(vec![2]));
+        assert_eq!(queue.resend(), 1, "only row 1 had been sent again");
+        queue.mark_sent(None);
+        assert_eq!(rows(&queue), Some(vec![0, 1]));
+    }
+
+    #[test]
+    fn a_batch_that_is_done_before_it_is_taken_stays_until_it_is() {
+        let mut queue = ShardQueue::new(ShardId(0), Offset(0));
+        let offered = delivery(0, 1, &[0]);
+        queue.push(&offered);
+        assert!(queue.holds(&offered));
+        let ticket = Ticket::new(0, queue.first_unsent().unwrap().0, 0);
+        queue.mark_sent(None);
+        assert_eq!(finish(&mut queue, &[ticket]), 0);
+        assert!(queue.holds(&offered), "offered again, it must not be sent twice");
+        queue.mark_taken();
+        queue.advance();
+        assert_eq!(queue.safe(), Offset(1));
+    }
+
+    #[test]
+    fn a_restart_forgets_and_old_reports_match_nothing() {
+        let mut queue = ShardQueue::new(ShardId(0), Offset(0));
+        let old = send(&mut queue, &delivery(0, 1, &[0]));
+        queue.restart(Offset(0));
+        let new = send(&mut queue, &delivery(0, 1, &[0]));
+        assert!(!queue.finish(old[0]));
+        assert_eq!(finish(&mut queue, &new), 1);
+    }
+
+    #[test]
+    fn numbers_wrap() {
+        let mut queue = ShardQueue { first_number: NUMBER_MASK, ..ShardQueue::new(ShardId(0), Offset(0)) };
+        let first = send(&mut queue, &delivery(0, 1, &[0]));
+        let second = send(&mut queue, &delivery(1, 1, &[0]));
+        assert_eq!(second[0].number, 0);
+        assert_eq!(finish(&mut queue, &second), 0);
+        assert_eq!(finish(&mut queue, &first), 2);
     }
 }

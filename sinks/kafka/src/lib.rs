@@ -10,6 +10,7 @@ mod config;
 mod events;
 mod in_flight;
 mod request;
+mod restart;
 mod sink;
 
 pub use config::{Compression, HeaderSet, KafkaConfig};

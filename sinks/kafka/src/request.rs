@@ -29,7 +29,7 @@ pub(crate) fn headers(message: &Message<'_>, set: HeaderSet, enrichments: &[Enri
     for property in &properties {
         let name = match &property.name {
             PropertyName::System(system) => system.delivered_name(),
-            PropertyName::Application(name) if is_reserved(name) => continue,
+            PropertyName::Application(name) if passes_for_a_fact(name) => continue,
             PropertyName::Application(name) => name,
         };
         headers = add(headers, name, property.value.as_deref().map(str::as_bytes));
@@ -38,6 +38,11 @@ pub(crate) fn headers(message: &Message<'_>, set: HeaderSet, enrichments: &[Enri
         headers = add(headers, &enrichment.key, Some(enrichment.value.as_bytes()));
     }
     headers
+}
+
+/// Many clients end a name at a NUL byte, behind which a sender could hide that it is a reserved one.
+fn passes_for_a_fact(name: &str) -> bool {
+    is_reserved(name) || name.contains('\0')
 }
 
 fn add_facts(headers: OwnedHeaders, message: &Message<'_>) -> OwnedHeaders {
@@ -84,5 +89,92 @@ fn push_digits(text: &mut [u8; OFFSET_TEXT_MAX], end: usize, mut number: u64) ->
         if number == 0 {
             return start;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millrace_model::{IdentityRef, MessageSource, Offset, ShardId, Timestamp};
+    use rdkafka::message::Headers as _;
+
+    fn message(bag: &[u8]) -> Message<'_> {
+        Message {
+            shard: ShardId(3),
+            offset: Offset(12345),
+            identity: IdentityRef { device_id: "d1", auth_method: "{}", generation_id: "1", ..IdentityRef::default() },
+            enqueued_at: Timestamp(0),
+            source: MessageSource::Telemetry,
+            bag,
+            body: b"",
+        }
+    }
+
+    fn check(bag: &str, set: HeaderSet, enrichments: &[Enrichment], expected: &[(&str, Option<&str>)]) {
+        let headers = headers(&message(bag.as_bytes()), set, enrichments);
+        let found: Vec<(&str, Option<&str>)> = headers
+            .as_borrowed()
+            .iter()
+            .map(|header| (header.key, header.value.map(|value| std::str::from_utf8(value).unwrap())))
+            .collect();
+        assert_eq!(found, expected, "{bag}");
+    }
+
+    #[test]
+    fn a_message_without_properties_has_one_header() {
+        check("", HeaderSet::Lean, &[], &[("millrace-offset", Some("3:12345"))]);
+    }
+
+    #[test]
+    fn properties_come_under_their_delivered_names_but_no_forged_fact() {
+        let offset = ("millrace-offset", Some("3:12345"));
+        check(
+            "%24.mid=m%201&%24.ct=text%2Fplain&null&empty=&x=1&x=2",
+            HeaderSet::Lean,
+            &[Enrichment { key: "site".to_owned(), value: "north".to_owned() }],
+            &[
+                offset,
+                ("message-id", Some("m 1")),
+                ("content-type", Some("text/plain")),
+                ("null", None),
+                ("empty", Some("")),
+                ("x", Some("2")),
+                ("site", Some("north")),
+            ],
+        );
+        check(
+            "iothub-connection-auth-method=root&millrace-offset=1%3A1&dt-dataschema=x",
+            HeaderSet::Lean,
+            &[],
+            &[offset],
+        );
+        check(
+            "",
+            HeaderSet::Hub,
+            &[],
+            &[
+                offset,
+                ("iothub-connection-device-id", Some("d1")),
+                ("iothub-connection-auth-method", Some("{}")),
+                ("iothub-connection-auth-generation-id", Some("1")),
+                ("iothub-enqueuedtime", Some("1970-01-01T00:00:00.000Z")),
+                ("iothub-message-source", Some("Telemetry")),
+            ],
+        );
+    }
+
+    #[test]
+    fn offsets_are_written_in_full() {
+        for (shard, offset) in [(0, 0), (7, 10), (u16::MAX, u64::MAX)] {
+            let message = Message { shard: ShardId(shard), offset: Offset(offset), ..message(b"") };
+            let mut text = [0; OFFSET_TEXT_MAX];
+            assert_eq!(offset_text(&message, &mut text), format!("{shard}:{offset}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_left_out() {
+        let message = Message { enqueued_at: Timestamp(i64::MAX), ..message(b"") };
+        assert_eq!(headers(&message, HeaderSet::Hub, &[]).count(), 5);
     }
 }

@@ -21,40 +21,13 @@ use crate::config::{HeaderSet, KafkaConfig};
 use crate::events::{Counters, DeadLettered, ProducerRestarted};
 use crate::in_flight::{InFlight, ROWS_MAX, SLOTS_MAX, ShardQueue, Ticket};
 use crate::request;
-
-/// Pause before a failed producer is replaced.
-const RESTART_PAUSE: Duration = Duration::from_secs(1);
+use crate::restart::{Mode, Requests, Restart};
 
 /// How long a delivery waits for room in a full queue.
 const ROOM_WAIT: Duration = Duration::from_millis(10);
 
 /// How long one turn of `drain` waits for reports.
 const DRAIN_WAIT: Duration = Duration::from_millis(5);
-
-/// Records of one request together; what a broker's defaults take.
-const REQUEST_BYTES_START: u32 = 1_000_000;
-
-/// Requests are never made smaller than this.
-const REQUEST_BYTES_MIN: u32 = 16 * 1024;
-
-/// How many records share a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// As many as fit.
-    Together,
-    /// One, to find out which one is refused.
-    Alone,
-}
-
-/// A producer has failed and is to be replaced.
-#[derive(Debug)]
-struct Restart {
-    reason: String,
-    mode: Mode,
-    pause: Duration,
-    /// When; known from the first `poll` after the failure.
-    due: Option<Instant>,
-}
 
 /// A message that Kafka can never take and that is not yet with the dead letters.
 #[derive(Debug)]
@@ -71,11 +44,7 @@ pub struct KafkaSink {
     in_flight_bytes: usize,
     client_config: ClientConfig,
     client: Client,
-    mode: Mode,
-    /// Largest request; halved when requests prove too large for the topic though no record is.
-    request_bytes: u32,
-    /// Whether any record was refused since `Mode::Alone` began.
-    refused_alone: bool,
+    requests: Requests,
     restart: Option<Restart>,
     shards: Vec<ShardQueue>,
     refusals: VecDeque<Refusal>,
@@ -99,8 +68,9 @@ impl KafkaSink {
         let counters = Counters::new(name);
         let outage = Outage::new(name, counters.clone());
         let client_config = config.client_config(name).map_err(SinkError::Broken)?;
-        let first = producer_config(&client_config, Mode::Together, REQUEST_BYTES_START);
-        let client = Client::new(&first, &config.topic, &outage).map_err(SinkError::Broken)?;
+        let requests = Requests::default();
+        let client =
+            Client::new(&requests.configure(&client_config), &config.topic, &outage).map_err(SinkError::Broken)?;
         Ok(Self {
             name: name.to_owned(),
             topic: config.topic.clone(),
@@ -108,9 +78,7 @@ impl KafkaSink {
             in_flight_bytes: usize::try_from(config.in_flight_bytes).unwrap_or(usize::MAX),
             client_config,
             client,
-            mode: Mode::Together,
-            request_bytes: REQUEST_BYTES_START,
-            refused_alone: false,
+            requests,
             restart: None,
             shards: Vec::new(),
             refusals: VecDeque::new(),
@@ -142,7 +110,7 @@ impl KafkaSink {
         if self.shards.get(slot).is_some_and(|queue| queue.holds(delivery)) {
             return Ok(());
         }
-        if self.mode == Mode::Alone {
+        if self.requests.mode() == Mode::Alone {
             return Err(SinkError::Busy);
         }
         if !self.has_room(slot) {
@@ -179,7 +147,7 @@ impl KafkaSink {
                 }
                 Some((row, Sent::Failed(reason))) => {
                     queue.mark_sent(Some(row));
-                    self.fail(reason, self.mode, RESTART_PAUSE);
+                    self.fail(Restart::after_failure(reason, self.requests.mode()));
                 }
             }
         }
@@ -195,11 +163,11 @@ impl KafkaSink {
             let ticket = Ticket::unpack(ticket);
             match verdict {
                 Verdict::Acknowledged => acknowledged += u64::from(self.finish(ticket)),
-                Verdict::Suspect(code) if self.mode == Mode::Alone => {
-                    self.refused_alone = true;
+                Verdict::Suspect(code) if self.requests.mode() == Mode::Alone => {
+                    self.requests.note_refusal();
                     self.refusals.push_back(Refusal { ticket, reason: error_text(code) });
                 }
-                Verdict::Suspect(code) => self.fail(error_text(code), Mode::Alone, Duration::ZERO),
+                Verdict::Suspect(code) => self.fail(Restart::at_once(error_text(code), Mode::Alone)),
                 Verdict::Failed(code) => self.fail_with(code),
             }
         }
@@ -210,8 +178,8 @@ impl KafkaSink {
         }
         let buried = self.bury();
         self.shards.iter_mut().for_each(ShardQueue::advance);
-        if self.mode == Mode::Alone && self.is_idle() {
-            self.fail("the refused request was taken apart".to_owned(), Mode::Together, Duration::ZERO);
+        if self.requests.mode() == Mode::Alone && self.is_idle() {
+            self.fail(Restart::at_once("the refused request was taken apart".to_owned(), Mode::Together));
         }
         buried
     }
@@ -244,24 +212,19 @@ impl KafkaSink {
         if self.restart.is_none() {
             let reason = self.client.failure_text(code);
             self.outage.begin(&reason);
-            self.fail(reason, self.mode, RESTART_PAUSE);
+            self.fail(Restart::after_failure(reason, self.requests.mode()));
         }
     }
 
     /// Has the producer replaced. Of several failures the first counts, but a refused request always is taken apart.
-    fn fail(&mut self, reason: String, mode: Mode, pause: Duration) {
-        let is_known = self.restart.as_ref().is_some_and(|restart| restart.mode == mode || restart.mode == Mode::Alone);
-        if !is_known {
-            self.restart = Some(Restart { reason, mode, pause, due: None });
+    fn fail(&mut self, next: Restart) {
+        if self.restart.as_ref().is_none_or(|known| known.mode() != Mode::Alone && next.mode() == Mode::Alone) {
+            self.restart = Some(next);
         }
     }
 
     fn failure(&self) -> Result<(), SinkError> {
-        match &self.restart {
-            Some(restart) if restart.pause.is_zero() => Err(SinkError::Busy),
-            Some(restart) => Err(SinkError::Unavailable(restart.reason.clone())),
-            None => Ok(()),
-        }
+        self.restart.as_ref().map_or(Ok(()), |restart| Err(restart.error()))
     }
 
     fn full(&self) -> SinkError {
@@ -271,24 +234,20 @@ impl KafkaSink {
     /// Replaces the producer when that is due.
     fn replace_producer(&mut self, now: Instant) -> Result<(), SinkError> {
         let Some(restart) = &mut self.restart else { return Ok(()) };
-        let (mode, pause) = (restart.mode, restart.pause);
-        if now < *restart.due.get_or_insert(now + pause) {
-            return self.failure();
+        if !restart.is_due(now) {
+            return Err(restart.error());
         }
-        if self.mode == Mode::Alone && mode == Mode::Together && !self.refused_alone {
-            self.request_bytes = (self.request_bytes / 2).max(REQUEST_BYTES_MIN);
-        }
-        let config = producer_config(&self.client_config, mode, self.request_bytes);
+        let requests = self.requests.next(restart.mode());
+        let config = requests.configure(&self.client_config);
         let next = Client::new(&config, &self.topic, &self.outage).map_err(SinkError::Unavailable)?;
         self.client.purge();
         self.settle_last();
         self.client = next;
-        self.mode = mode;
-        self.refused_alone = false;
+        self.requests = requests;
         self.refusals.clear();
         let repeated = self.shards.iter_mut().map(ShardQueue::resend).sum();
-        if let Some(Restart { reason, .. }) = self.restart.take() {
-            ProducerRestarted { sink: &self.name, reason: &reason, repeated }.emit(&self.counters);
+        if let Some(restart) = self.restart.take() {
+            ProducerRestarted { sink: &self.name, reason: restart.reason(), repeated }.emit(&self.counters);
         }
         Ok(())
     }
@@ -396,12 +355,5 @@ fn send_rows(
     None
 }
 
-fn producer_config(base: &ClientConfig, mode: Mode, request_bytes: u32) -> ClientConfig {
-    let mut config = base.clone();
-    match mode {
-        Mode::Together => config.set("batch.size", request_bytes.to_string()),
-        // Here the refused records are the point; that others follow them is right.
-        Mode::Alone => config.set("batch.num.messages", "1").set("enable.gapless.guarantee", "false"),
-    };
-    config
-}
+#[cfg(test)]
+mod tests;
