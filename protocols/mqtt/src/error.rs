@@ -62,9 +62,15 @@ pub enum PacketError {
     /// More filters than allowed.
     #[error("packet names more topic filters than allowed")]
     TooManyFilters,
-    /// Reserved bits, QoS 3 or an unknown retain handling.
-    #[error("subscription options are not valid")]
+    /// Reserved bits of subscription options.
+    #[error("reserved bits of subscription options are set")]
     SubscriptionOptions,
+    /// QoS 3 or retain handling 3.
+    #[error("subscription option has a value that is not allowed")]
+    SubscriptionOptionValue,
+    /// A shared subscription cannot leave out the subscriber's own messages.
+    #[error("no local on a shared subscription")]
+    SharedNoLocal,
     /// An identifier that no property has.
     #[error("property {0:#04x} does not exist")]
     PropertyUnknown(u32),
@@ -97,6 +103,8 @@ impl PacketError {
             Self::PacketIdZero
             | Self::EmptyTopic
             | Self::NoFilters
+            | Self::SubscriptionOptionValue
+            | Self::SharedNoLocal
             | Self::PropertyRepeated(_)
             | Self::PropertyValue(_)
             | Self::AuthenticationData

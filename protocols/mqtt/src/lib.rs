@@ -22,6 +22,8 @@ pub mod properties;
 mod reader;
 pub mod reason;
 pub mod session;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod version;
 pub mod will;

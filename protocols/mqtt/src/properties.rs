@@ -29,20 +29,20 @@ pub(crate) enum Value<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Properties<'a> {
     bytes: &'a [u8],
+    /// Which identifiers occur, so that asking for an absent one costs nothing.
+    seen: u64,
 }
 
 impl<'a> Properties<'a> {
-    pub(crate) const NONE: Properties<'static> = Properties { bytes: &[] };
+    pub(crate) const NONE: Properties<'static> = Properties { bytes: &[], seen: 0 };
 
     /// Takes the properties off the front of `reader` and checks them: only what `allowed` names, each once.
     #[inline]
     pub(crate) fn take(reader: &mut Reader<'a>, allowed: u64, user_properties_max: usize) -> Result<Self, PacketError> {
         let count = reader.variable_integer()?;
         let bytes = reader.bytes(usize::try_from(count).map_err(|_| PacketError::Truncated)?)?;
-        if !bytes.is_empty() {
-            check(bytes, allowed, user_properties_max)?;
-        }
-        Ok(Self { bytes })
+        let seen = if bytes.is_empty() { 0 } else { check(bytes, allowed, user_properties_max)? };
+        Ok(Self { bytes, seen })
     }
 
     #[inline]
@@ -56,18 +56,25 @@ impl<'a> Properties<'a> {
         std::iter::from_fn(move || if reader.is_empty() { None } else { property(&mut reader).ok() })
     }
 
-    fn find(self, wanted: u8) -> Option<Value<'a>> {
-        self.iter().find(|&(id, _)| id == wanted).map(|(_, value)| value)
+    #[inline]
+    pub(crate) const fn has(self, wanted: u8) -> bool {
+        self.seen & id::bit(wanted) != 0
     }
 
-    pub(crate) fn has(self, wanted: u8) -> bool {
-        self.find(wanted).is_some()
+    #[inline]
+    fn find(self, wanted: u8) -> Option<Value<'a>> {
+        if self.has(wanted) { self.search(wanted) } else { None }
+    }
+
+    fn search(self, wanted: u8) -> Option<Value<'a>> {
+        self.iter().find(|&(id, _)| id == wanted).map(|(_, value)| value)
     }
 
     pub(crate) fn byte(self, id: u8) -> Option<u8> {
         if let Some(Value::Byte(value)) = self.find(id) { Some(value) } else { None }
     }
 
+    #[inline]
     pub(crate) fn two_bytes(self, id: u8) -> Option<u16> {
         if let Some(Value::TwoBytes(value)) = self.find(id) { Some(value) } else { None }
     }
@@ -85,7 +92,8 @@ impl<'a> Properties<'a> {
     }
 }
 
-fn check(bytes: &[u8], allowed: u64, user_properties_max: usize) -> Result<(), PacketError> {
+/// Returns the set of identifiers that occur.
+fn check(bytes: &[u8], allowed: u64, user_properties_max: usize) -> Result<u64, PacketError> {
     let mut reader = Reader::new(bytes);
     let mut seen = 0_u64;
     let mut user_properties = 0_usize;
@@ -109,7 +117,7 @@ fn check(bytes: &[u8], allowed: u64, user_properties_max: usize) -> Result<(), P
     if seen & id::bit(id::AUTHENTICATION_DATA) != 0 && seen & id::bit(id::AUTHENTICATION_METHOD) == 0 {
         return Err(PacketError::AuthenticationData);
     }
-    Ok(())
+    Ok(seen)
 }
 
 fn check_value(id: u8, value: Value<'_>) -> Result<(), PacketError> {
@@ -196,6 +204,11 @@ impl<'a> PublishProperties<'a> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.properties.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn topic_alias(&self) -> Option<u16> {
+        self.properties.two_bytes(id::TOPIC_ALIAS)
     }
 
     /// How long the message is worth delivering.

@@ -144,7 +144,7 @@ impl Session {
         };
         *input = rest;
         if frame.packet_type() == packet_type::PUBLISH && self.state == State::Connected {
-            return self.publish(limits, frame).map(|publish| Some(Event::Publish(publish)));
+            return self.publish(limits, frame);
         }
         self.other(limits, frame).map(Some)
     }
@@ -168,23 +168,32 @@ impl Session {
     }
 
     #[inline]
-    fn publish<'s, 'i: 's>(&'s mut self, limits: &Limits, frame: Frame<'i>) -> Result<Publish<'s>, SessionError> {
-        let decoded = publish::decode(self.version, frame.flags(), frame.body, limits)?;
-        let publish: Publish<'s> = decoded.publish;
-        if publish.retain && !limits.retain_available && self.version == Version::V5 {
-            return Err(SessionError::RetainNotSupported);
+    fn publish<'s, 'i: 's>(&'s mut self, limits: &Limits, frame: Frame<'i>) -> Result<Option<Event<'s>>, SessionError> {
+        let publish: Publish<'s> = publish::decode(self.version, frame.flags(), frame.body, limits)?;
+        if self.version == Version::V5 {
+            self.check_announced(limits, &publish)?;
         }
         if publish.qos == QoS::AtLeastOnce {
-            //= [MQTT-3.3.4-7]
-            if self.in_flight >= self.receive_maximum && self.version == Version::V5 {
-                return Err(SessionError::ReceiveMaximumExceeded);
-            }
             self.in_flight = self.in_flight.saturating_add(1);
         }
-        match decoded.alias {
-            None => Ok(publish),
-            Some(alias) => Ok(Publish { topic: self.resolve(limits, alias, publish.topic)?, ..publish }),
+        let topic = match publish.properties.topic_alias() {
+            None => publish.topic,
+            Some(alias) => self.resolve(limits, alias, publish.topic)?,
+        };
+        Ok(Some(Event::Publish(Publish { topic, ..publish })))
+    }
+
+    /// Holds a v5 publish against what CONNACK said.
+    #[inline]
+    const fn check_announced(&self, limits: &Limits, publish: &Publish<'_>) -> Result<(), SessionError> {
+        if publish.retain && !limits.retain_available {
+            return Err(SessionError::RetainNotSupported);
         }
+        //= [MQTT-3.3.4-7]
+        if matches!(publish.qos, QoS::AtLeastOnce) && self.in_flight >= self.receive_maximum {
+            return Err(SessionError::ReceiveMaximumExceeded);
+        }
+        Ok(())
     }
 
     fn resolve<'s, 'i: 's>(&'s mut self, limits: &Limits, alias: u16, topic: &'i str) -> Result<&'s str, SessionError> {

@@ -32,20 +32,14 @@ pub struct Publish<'a> {
     pub properties: PublishProperties<'a>,
 }
 
-/// A PUBLISH whose topic may be empty, with the alias that then stands for it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Decoded<'a> {
-    pub(crate) publish: Publish<'a>,
-    pub(crate) alias: Option<u16>,
-}
-
+/// The topic may be empty here, where an alias stands for it.
 #[inline]
 pub(crate) fn decode<'a>(
     version: Version,
     flags: u8,
     body: &'a [u8],
     limits: &Limits,
-) -> Result<Decoded<'a>, SessionError> {
+) -> Result<Publish<'a>, SessionError> {
     let mut reader = Reader::new(body);
     let topic = text::topic_name(reader.binary()?)?;
     let (qos, packet_id) = match flags >> 1 & 0x03 {
@@ -62,12 +56,11 @@ pub(crate) fn decode<'a>(
     if version == Version::V5 {
         properties = Properties::take(&mut reader, id::IN_CLIENT_PUBLISH, limits.user_properties_max)?;
     }
-    let alias = if properties.is_empty() { None } else { properties.two_bytes(id::TOPIC_ALIAS) };
-    if topic.is_empty() && alias.is_none() {
+    if topic.is_empty() && !properties.has(id::TOPIC_ALIAS) {
         return Err(PacketError::EmptyTopic.into());
     }
     let properties = PublishProperties::new(properties);
-    Ok(Decoded { publish: Publish { topic, payload: reader.rest(), qos, packet_id, dup, retain, properties }, alias })
+    Ok(Publish { topic, payload: reader.rest(), qos, packet_id, dup, retain, properties })
 }
 
 #[cold]

@@ -91,15 +91,18 @@ fn check_options(version: Version, filter: &str, options: u8) -> Result<(), Pack
         //= 3.1.1 [MQTT-3.8.3-4]
         Version::V311 => 0xfc,
     };
-    let quality = options & 0x03;
-    let retain_handling = options >> 4 & 0x03;
-    if options & reserved != 0 || quality == 3 || (version == Version::V5 && retain_handling == 3) {
+    if options & reserved != 0 {
         return Err(PacketError::SubscriptionOptions);
     }
+    let quality = options & 0x03;
+    let retain_handling = options >> 4 & 0x03;
+    if quality == 3 || retain_handling == 3 {
+        return Err(PacketError::SubscriptionOptionValue);
+    }
     //= [MQTT-3.8.3-4]
-    let is_no_local = version == Version::V5 && options & 0x04 != 0;
+    let is_no_local = options & 0x04 != 0;
     if is_no_local && filter.starts_with("$share/") {
-        return Err(PacketError::SubscriptionOptions);
+        return Err(PacketError::SharedNoLocal);
     }
     Ok(())
 }
