@@ -199,6 +199,14 @@ pub trait DeadLetter: Send + Sync {
     /// # Errors
     /// When it could not be stored; the caller tries again and must not go past the message.
     fn put(&self, message: &Message<'_>, endpoint: &str, reason: &str) -> std::io::Result<()>;
+
+    /// Stores several messages, each with endpoint and reason; a store that syncs does so once for all of them.
+    ///
+    /// # Errors
+    /// As [`Self::put`]; some of them may have been stored.
+    fn put_all(&self, letters: &[(Message<'_>, &str, &str)]) -> std::io::Result<()> {
+        letters.iter().try_for_each(|(message, endpoint, reason)| self.put(message, endpoint, reason))
+    }
 }
 
 #[cfg(test)]
