@@ -34,6 +34,6 @@ pub use program::Program;
 pub use value::Value;
 
 pub(crate) use compile::{Condition, compile};
-pub(crate) use evaluate::{Evaluation, Mask, mask_is_empty, mask_of};
+pub(crate) use evaluate::{Evaluation, Mask, NO_ROWS, combine, mask_is_empty};
 pub(crate) use fields::Fields;
 pub(crate) use parser::parse;

@@ -255,7 +255,7 @@ fn truth(value: &super::Value<'_>) -> Option<bool> {
 }
 
 /// The first `rows` rows.
-pub(crate) fn mask_of(rows: usize) -> Mask {
+fn mask_of(rows: usize) -> Mask {
     std::array::from_fn(|word| match rows.saturating_sub(word * 64) {
         0 => 0,
         left @ 1..64 => u64::MAX >> (64 - left),

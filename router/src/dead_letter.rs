@@ -1,0 +1,286 @@
+//! The store of messages that an endpoint can never take: files of JSON lines that people and tools can read.
+//! - Shape: `DIR/dead-letter-NNNNNN.jsonl`, a line for each message ([`Letter`]); the file with the highest number is written.
+//! - Invariants: what [`DeadLetters::put`] answered with `Ok` is synced. A line is never written twice into one file by a retry:
+//!   a failed write is cut off again, a failed sync moves on to a new file.
+//! - Limits: a file is closed at [`DEAD_LETTER_FILE_BYTES_MAX`]; all files together take at most the bytes given, then
+//!   the store is full and refuses (`StorageFull`) until somebody removes a closed file.
+//! - Errors: those of the disk. A torn last line, left by a crash, is ended and stands by itself.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use millrace_model::{Classify, DeadLetter, Fault, Kind, Message, PropertyName};
+use serde::Serialize;
+
+use crate::events::DeadLetterMeters;
+use crate::limits::DEAD_LETTER_FILE_BYTES_MAX;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct DeadLetters {
+    directory: PathBuf,
+    bytes_max: u64,
+    file_bytes_max: u64,
+    meters: DeadLetterMeters,
+    writer: Mutex<Writer>,
+}
+
+/// The store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}")]
+pub struct DeadLetterError {
+    /// What was tried.
+    action: &'static str,
+    /// On what.
+    path: PathBuf,
+    /// What the system said.
+    #[source]
+    source: io::Error,
+}
+
+#[derive(Debug)]
+struct Writer {
+    /// `None` before the first letter and after a failed sync.
+    file: Option<File>,
+    number: u64,
+    file_bytes: u64,
+}
+
+/// One line. `body` is base64.
+#[derive(Serialize)]
+struct Letter<'a> {
+    time: String,
+    endpoint: &'a str,
+    reason: &'a str,
+    shard: u16,
+    offset: u64,
+    enqueued_time: String,
+    source: &'static str,
+    device_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module_id: Option<&'a str>,
+    system_properties: BTreeMap<&'static str, Option<String>>,
+    properties: BTreeMap<String, Option<String>>,
+    body: String,
+}
+
+impl Classify for DeadLetterError {
+    fn kind(&self) -> Kind {
+        Kind::Unavailable
+    }
+
+    fn fault(&self) -> Fault {
+        Fault::Operator
+    }
+}
+
+impl DeadLetters {
+    /// Opens the store in `directory` (made if absent), for at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or listed.
+    pub fn open(directory: &Path, bytes_max: u64) -> Result<Self, DeadLetterError> {
+        Self::open_with(directory, bytes_max, DEAD_LETTER_FILE_BYTES_MAX)
+    }
+
+    fn open_with(directory: &Path, bytes_max: u64, file_bytes_max: u64) -> Result<Self, DeadLetterError> {
+        let failed = |action| move |source| DeadLetterError { action, path: directory.to_owned(), source };
+        fs::create_dir_all(directory).map_err(failed("create"))?;
+        let files = list(directory).map_err(failed("list"))?;
+        let meters = DeadLetterMeters::new();
+        meters.size(files.iter().map(|(_, bytes)| bytes).sum());
+        let number = files.iter().map(|&(number, _)| number).max().unwrap_or(0);
+        let writer = Mutex::new(Writer { file: None, number, file_bytes: 0 });
+        Ok(Self { directory: directory.to_owned(), bytes_max, file_bytes_max, meters, writer })
+    }
+
+    fn append(&self, lines: &[u8], letters: usize) -> io::Result<()> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let added = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        // Asked each time, so that a file that somebody removed makes room at once.
+        let stored: u64 = list(&self.directory)?.iter().map(|(_, bytes)| bytes).sum();
+        if stored.saturating_add(added) > self.bytes_max {
+            let text = format!("the dead-letter store holds {stored} of at most {} bytes", self.bytes_max);
+            return Err(io::Error::new(io::ErrorKind::StorageFull, text));
+        }
+        writer.write(&self.directory, lines, self.file_bytes_max)?;
+        self.meters.stored(letters);
+        self.meters.size(stored.saturating_add(added));
+        Ok(())
+    }
+}
+
+impl DeadLetter for DeadLetters {
+    fn put(&self, message: &Message<'_>, endpoint: &str, reason: &str) -> io::Result<()> {
+        self.put_all(&[(*message, endpoint, reason)])
+    }
+
+    /// With one sync for all of them.
+    fn put_all(&self, letters: &[(Message<'_>, &str, &str)]) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for (message, endpoint, reason) in letters {
+            serde_json::to_writer(&mut lines, &letter(message, endpoint, reason))?;
+            lines.push(b'\n');
+        }
+        self.append(&lines, letters.len())
+    }
+}
+
+impl Writer {
+    fn write(&mut self, directory: &Path, lines: &[u8], file_bytes_max: u64) -> io::Result<()> {
+        if self.file_bytes >= file_bytes_max {
+            self.file = None;
+            self.number += 1;
+        }
+        let before = self.file_bytes;
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => self.open(directory)?,
+        };
+        if self.file_bytes == 0 || before != self.file_bytes {
+            // The file may be new: its name has to be as safe as its contents.
+            File::open(directory)?.sync_all()?;
+        }
+        if let Err(error) = file.write_all(lines) {
+            // Cut off what arrived; if that fails too, opening the file again ends the torn line.
+            if file.set_len(self.file_bytes).is_ok() {
+                self.file = Some(file);
+            }
+            return Err(error);
+        }
+        if let Err(error) = file.sync_data() {
+            // After a failed sync nothing is known about this file's newest bytes: never ask it again.
+            self.number += 1;
+            self.file_bytes = 0;
+            return Err(error);
+        }
+        self.file_bytes = self.file_bytes.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Goes on with the newest file, or begins one.
+    fn open(&mut self, directory: &Path) -> io::Result<File> {
+        let path = directory.join(format!("dead-letter-{:06}.jsonl", self.number));
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        self.file_bytes = file.seek(SeekFrom::End(0))?;
+        if self.file_bytes > 0 {
+            let mut last = [0];
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                file.write_all(b"\n")?;
+                self.file_bytes += 1;
+            }
+        }
+        Ok(file)
+    }
+}
+
+/// Number and size of the files.
+fn list(directory: &Path) -> io::Result<Vec<(u64, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number =
+            name.to_str().and_then(|name| name.strip_prefix("dead-letter-")?.strip_suffix(".jsonl")?.parse().ok());
+        if let Some(number) = number {
+            files.push((number, entry.metadata()?.len()));
+        }
+    }
+    Ok(files)
+}
+
+fn letter<'a>(message: &Message<'a>, endpoint: &'a str, reason: &'a str) -> Letter<'a> {
+    let (mut system_properties, mut properties) = (BTreeMap::new(), BTreeMap::new());
+    for property in message.properties() {
+        let value = property.value.map(std::borrow::Cow::into_owned);
+        match property.name {
+            PropertyName::System(name) => drop(system_properties.insert(name.delivered_name(), value)),
+            PropertyName::Application(name) => drop(properties.insert(name.into_owned(), value)),
+        }
+    }
+    Letter {
+        time: format!("{:.3}", jiff::Timestamp::now()),
+        endpoint,
+        reason,
+        shard: message.shard.0,
+        offset: message.offset.0,
+        enqueued_time: time(message.enqueued_at.0),
+        source: message.source.name(),
+        device_id: message.identity.device_id,
+        module_id: message.identity.module_id,
+        system_properties,
+        properties,
+        body: STANDARD.encode(message.body),
+    }
+}
+
+fn time(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds)
+        .map_or_else(|_| milliseconds.to_string(), |time| format!("{time:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_model::{IdentityRef, MessageSource, Offset, ShardId, Timestamp};
+
+    use super::*;
+
+    fn message(offset: u64, body: &[u8]) -> Message<'_> {
+        Message {
+            shard: ShardId(2),
+            offset: Offset(offset),
+            identity: IdentityRef { device_id: "d1", ..IdentityRef::default() },
+            enqueued_at: Timestamp(1_000),
+            source: MessageSource::Telemetry,
+            bag: b"%24.ct=application%2Fjson&k&l=%20",
+            body,
+        }
+    }
+
+    fn lines(directory: &Path) -> Vec<serde_json::Value> {
+        let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    #[test]
+    fn letters_can_be_read_and_go_on_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        DeadLetters::open(directory.path(), 10_000).unwrap().put(&message(1, b"\xff{"), "kafka", "broken").unwrap();
+        // A crash in the middle of a line.
+        let file = directory.path().join("dead-letter-000000.jsonl");
+        OpenOptions::new().append(true).open(file).unwrap().write_all(b"{\"torn").unwrap();
+        DeadLetters::open(directory.path(), 10_000).unwrap().put(&message(2, b""), "kafka", "broken").unwrap();
+        let found = lines(directory.path());
+        assert_eq!(found.len(), 2);
+        assert_eq!((&found[0]["shard"], &found[0]["offset"], &found[1]["offset"]), (&2.into(), &1.into(), &2.into()));
+        assert_eq!(found[0]["body"], "/3s=");
+        assert_eq!(found[0]["system_properties"]["content-type"], "application/json");
+        assert_eq!(
+            (&found[0]["properties"]["k"], &found[0]["properties"]["l"]),
+            (&serde_json::Value::Null, &" ".into())
+        );
+        assert_eq!(found[0]["enqueued_time"], "1970-01-01T00:00:01.000Z");
+    }
+
+    #[test]
+    fn a_full_store_refuses_until_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::open_with(directory.path(), 2_000, 500).unwrap();
+        let stored = (0..100).take_while(|&offset| letters.put(&message(offset, b"x"), "e", "r").is_ok()).count();
+        assert!((3..20).contains(&stored), "{stored}");
+        assert_eq!(letters.put(&message(0, b""), "e", "r").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(lines(directory.path()).len(), stored);
+        fs::remove_file(directory.path().join("dead-letter-000000.jsonl")).unwrap();
+        letters.put(&message(0, b""), "e", "r").unwrap();
+    }
+}
