@@ -1,0 +1,118 @@
+//! One identity, packed into one allocation.
+//! - Shape: see the header of `directory`; lengths fit a byte, because ids have at most 128 bytes and keys 64.
+
+use millrace_protocols_identity::Key;
+use zeroize::Zeroize;
+
+use crate::directory::KnownIdentity;
+use crate::registry::{Authentication, ChangeKind, Record, Status};
+
+const DEVICE_LENGTH: usize = 0;
+const MODULE_LENGTH: usize = 1;
+const FLAGS: usize = 2;
+const GENERATION: std::ops::Range<usize> = 3..11;
+const PRIMARY_LENGTH: usize = 11;
+const SECONDARY_LENGTH: usize = 12;
+const HEADER_BYTES: usize = 13;
+
+const ENABLED: u8 = 1;
+const HAS_KEYS: u8 = 2;
+
+pub(super) struct Entry(Box<[u8]>);
+
+impl Entry {
+    pub(super) fn new(record: &Record) -> Option<Self> {
+        let device_id = record.name.device_id().as_bytes();
+        let module_id = record.name.module_id().unwrap_or_default().as_bytes();
+        let (primary, secondary): (&[u8], &[u8]) = match &record.authentication {
+            Authentication::None => (&[], &[]),
+            Authentication::Sas { primary, secondary } => (primary.as_bytes(), secondary.as_bytes()),
+        };
+        let mut flags = 0;
+        if record.status == Status::Enabled {
+            flags |= ENABLED;
+        }
+        if !primary.is_empty() {
+            flags |= HAS_KEYS;
+        }
+        let fields = [device_id, module_id, primary, secondary];
+        // The exact capacity: a vector that grew would leave keys behind in memory it gave back.
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + fields.iter().map(|field| field.len()).sum::<usize>());
+        bytes.extend([u8::try_from(device_id.len()).ok()?, u8::try_from(module_id.len()).ok()?, flags]);
+        bytes.extend(record.generation.0.to_le_bytes());
+        bytes.extend([u8::try_from(primary.len()).ok()?, u8::try_from(secondary.len()).ok()?]);
+        for field in fields {
+            bytes.extend(field);
+        }
+        Some(Self(bytes.into_boxed_slice()))
+    }
+
+    pub(super) fn is_named(&self, device_id: &str, module_id: Option<&str>) -> bool {
+        let [device, module, ..] = self.fields();
+        device == device_id.as_bytes() && module == module_id.unwrap_or_default().as_bytes()
+    }
+
+    pub(super) fn device_id(&self) -> &str {
+        let [device, ..] = self.fields();
+        std::str::from_utf8(device).unwrap_or_default()
+    }
+
+    pub(super) fn module_id(&self) -> Option<&str> {
+        let [_, module, ..] = self.fields();
+        std::str::from_utf8(module).ok().filter(|id| !id.is_empty())
+    }
+
+    pub(super) fn identity(&self) -> Option<KnownIdentity> {
+        let [_, _, primary, secondary] = self.fields();
+        let keys = if self.has(HAS_KEYS) {
+            Some([Key::from_bytes(primary).ok()?, Key::from_bytes(secondary).ok()?])
+        } else {
+            None
+        };
+        Some(KnownIdentity { enabled: self.has(ENABLED), generation: self.generation(), keys })
+    }
+
+    /// What a session that was opened under `old` has to know; the gravest first.
+    pub(super) fn difference(&self, old: &Self) -> Option<ChangeKind> {
+        let ([_, _, primary, secondary], [_, _, old_primary, old_secondary]) = (self.fields(), old.fields());
+        if self.generation() != old.generation() {
+            Some(ChangeKind::Recreated)
+        } else if old.has(ENABLED) && !self.has(ENABLED) {
+            Some(ChangeKind::Disabled)
+        } else if (primary, secondary) != (old_primary, old_secondary) {
+            Some(ChangeKind::KeysChanged)
+        } else if !old.has(ENABLED) && self.has(ENABLED) {
+            Some(ChangeKind::Enabled)
+        } else {
+            None
+        }
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.byte(FLAGS) & flag != 0
+    }
+
+    fn byte(&self, index: usize) -> u8 {
+        self.0.get(index).copied().unwrap_or_default()
+    }
+
+    fn generation(&self) -> i64 {
+        self.0.get(GENERATION).and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_le_bytes)
+    }
+
+    /// Device id, module id, primary key, secondary key.
+    fn fields(&self) -> [&[u8]; 4] {
+        let mut rest = self.0.get(HEADER_BYTES..).unwrap_or_default();
+        [DEVICE_LENGTH, MODULE_LENGTH, PRIMARY_LENGTH, SECONDARY_LENGTH].map(|length| {
+            let (field, behind) = rest.split_at_checked(usize::from(self.byte(length))).unwrap_or_default();
+            rest = behind;
+            field
+        })
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
