@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::cli::flags::RunFlags;
-use crate::verify::{Source, VerifyOptions, verify};
 use crate::conductor;
+use crate::verify::{Source, VerifyOptions, verify};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -61,7 +61,13 @@ struct VerifyFlags {
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
     /// Bootstrap servers of Kafka.
-    #[arg(long, value_name = "HOST:PORT", requires = "topic", conflicts_with = "parquet", required_unless_present = "parquet")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        requires = "topic",
+        conflicts_with = "parquet",
+        required_unless_present = "parquet"
+    )]
     kafka: Option<String>,
     /// Kafka topic.
     #[arg(long, requires = "kafka")]

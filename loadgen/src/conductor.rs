@@ -19,7 +19,7 @@ use crate::report::run::Collector;
 use crate::report::server::Watched;
 use crate::report::{RunReport, Tally};
 
-pub(crate) use processes::child;
+pub(crate) use processes::{COMMAND as CHILD_COMMAND, child};
 
 /// Tallies that may wait for the conductor; beyond this threads keep them.
 const NOTICES_MAX: usize = 1_024;

@@ -4,6 +4,7 @@
 //! - Invariants: latency counts from the intended send time; a run in which the generator was the bottleneck calls itself invalid.
 //! - Not here: the MQTT codec (`protocols/mqtt`), tokens (`protocols/identity`), the floor server (`benches`).
 
+mod cli;
 mod conductor;
 mod engine;
 mod ledger;
@@ -12,7 +13,10 @@ mod plan;
 mod random;
 mod report;
 mod stamp;
+mod verify;
 
+pub use cli::command_line;
 pub use conductor::run;
 pub use plan::{Arrival, Phase, PhaseKind, Plan, Protocol, Replay, StampPlace, TraceDevices};
 pub use report::{Connections, Generator, Messages, PhaseReport, Quantiles, RunReport, Second, ServerProcess, Verdict};
+pub use verify::{Source, VerifyOptions, VerifyReport, verify};

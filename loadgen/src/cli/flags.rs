@@ -194,7 +194,8 @@ impl RunFlags {
     pub(crate) fn plan(&self) -> Result<Plan, Vec<String>> {
         let mut plan = match &self.plan {
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{}: {error}", path.display())])?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|error| vec![format!("{}: {error}", path.display())])?;
                 toml::from_str(&text).map_err(|error| vec![format!("{}: {error}", path.display())])?
             }
             None => Plan::default(),
