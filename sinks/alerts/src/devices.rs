@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn the_longest_idle_device_makes_room_and_a_firing_one_stays() {
         let mut devices = Devices::new(3, 1);
-        let mut admit = |devices: &mut Devices, id: &str, at: i64| {
+        let admit = |devices: &mut Devices, id: &str, at: i64| {
             let number = devices.admit(&identity(id, None))?;
             devices.slot_mut(number).unwrap().last.at = Timestamp(at);
             devices.touch(number);

@@ -80,6 +80,7 @@ impl Engine {
     /// Puts back a device of an earlier run.
     pub(crate) fn restore(&mut self, mut device: Device) {
         device.quiet_since = device.quiet_since.saturating_add(self.downtime_ms);
+        device.states.iter_mut().for_each(|state| state.armed = false);
         let Some(number) = self.devices.restore(device) else { return };
         self.arm(number);
         let Some(device) = self.devices.slot(number) else { return };
@@ -208,3 +209,6 @@ impl Engine {
 const fn tick_after(due: i64) -> i64 {
     due.div_euclid(TICK_MS).saturating_add(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,10 +206,10 @@ mod tests {
         let mut tree = PathTree::new();
         let slots: Vec<usize> = paths.iter().map(|path| tree.add(&Path::parse(path).unwrap())).collect();
         let mut values = vec![0.0; tree.slots()];
-        assert_eq!(tree.scan(body.as_bytes(), &mut values), readable, "{body}");
+        assert_eq!(tree.scan(body.as_bytes(), &mut values), readable, "{body:.100}");
         let found: Vec<Option<f64>> =
             slots.iter().map(|&slot| Some(values[slot]).filter(|value| !value.is_nan())).collect();
-        assert_eq!(found, expected, "{body}");
+        assert_eq!(found, expected, "{body:.100}");
     }
 
     #[test]
@@ -245,8 +245,9 @@ mod tests {
         check(&["$.t"], &deep, &[None], false);
         check(&["$.t"], &format!("{{\"x\":{deep}"), &[None], false);
         check(&["$[0][0][0]"], &deep, &[None], false);
+        // More digits than any number needs are refused too, not converted.
         let long = format!("{{\"x\":{}1,\"t\":2}}", "9".repeat(200_000));
-        check(&["$.t"], &long, &[Some(2.0)], true);
+        check(&["$.t"], &long, &[None], false);
     }
 
     #[test]

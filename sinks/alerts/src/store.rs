@@ -256,7 +256,6 @@ fn length_of(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use crate::state::Frame;
-    use millrace_model::ShardId;
 
     fn base(alive_until: i64) -> Vec<u8> {
         Frame { rules: Some(vec![1]), alive_until, ..Frame::default() }.encode()
@@ -302,7 +301,7 @@ mod tests {
             let opened = read(&path).unwrap();
             assert!(opened.set_aside.is_some() || opened.cut_bytes > 0, "byte {at}");
         }
-        assert!(read(&directory.path().join("none")).unwrap().image.shards.get(&ShardId(0)).is_none());
+        assert_eq!(read(&directory.path().join("none")).unwrap().image, Image::default());
     }
 
     #[test]
