@@ -9,10 +9,10 @@ use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use millrace_protocols_identity::Key;
+use millrace_ingest::{Directory, Found, PolicyKeys};
 
 use crate::limits::DIRECTORY_PARTS;
-use crate::policies::Policies;
+use crate::policies::{Permissions, Policies};
 use crate::registry::{ChangeKind, IdentityName, Record};
 
 mod entry;
@@ -25,17 +25,6 @@ pub struct RegistryDirectory {
     hasher: DefaultHashBuilder,
     part_identities_max: usize,
     policies: Arc<Policies>,
-}
-
-/// What is known of one identity.
-#[derive(Debug, Clone)]
-pub struct KnownIdentity {
-    /// Whether it may connect.
-    pub enabled: bool,
-    /// Changes when it is deleted and created again.
-    pub generation: i64,
-    /// Primary and secondary key; `None` when it uses none.
-    pub keys: Option<[Key; 2]>,
 }
 
 /// What became of a record that was put into the directory.
@@ -59,14 +48,6 @@ impl RegistryDirectory {
             part_identities_max: identities_max.div_ceil(DIRECTORY_PARTS),
             policies,
         }
-    }
-
-    /// Looks an identity up.
-    #[must_use]
-    pub fn look_up(&self, device_id: &str, module_id: Option<&str>) -> Option<KnownIdentity> {
-        let hash = self.hash(device_id, module_id);
-        let table = read(self.part(hash)?);
-        table.find(hash, |entry| entry.is_named(device_id, module_id)).and_then(Entry::identity)
     }
 
     /// The hub's policies.
@@ -137,6 +118,20 @@ impl RegistryDirectory {
         // The table itself uses the top seven bits and the low ones: take others.
         let index = usize::try_from((hash >> 40) & 0xffff).unwrap_or_default() & (DIRECTORY_PARTS - 1);
         self.parts.get(index)
+    }
+}
+
+impl Directory for RegistryDirectory {
+    fn find(&self, device_id: &str, module_id: Option<&str>) -> Option<Found> {
+        let hash = self.hash(device_id, module_id);
+        let table = read(self.part(hash)?);
+        table.find(hash, |entry| entry.is_named(device_id, module_id)).and_then(Entry::found)
+    }
+
+    fn policy(&self, name: &str) -> Option<PolicyKeys> {
+        let policy = self.policies.find(name)?;
+        let device_connect = policy.permissions.contain(Permissions::DEVICE_CONNECT);
+        Some(PolicyKeys { keys: Arc::clone(&policy.keys), device_connect })
     }
 }
 

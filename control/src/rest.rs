@@ -61,4 +61,4 @@ impl std::fmt::Debug for Service {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

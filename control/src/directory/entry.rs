@@ -1,10 +1,12 @@
 //! One identity, packed into one allocation.
 //! - Shape: see the header of `directory`; lengths fit a byte, because ids have at most 128 bytes and keys 64.
 
+use std::sync::Arc;
+
+use millrace_ingest::Found;
 use millrace_protocols_identity::Key;
 use zeroize::Zeroize;
 
-use crate::directory::KnownIdentity;
 use crate::registry::{Authentication, ChangeKind, Record, Status};
 
 const DEVICE_LENGTH: usize = 0;
@@ -49,7 +51,9 @@ impl Entry {
 
     pub(super) fn is_named(&self, device_id: &str, module_id: Option<&str>) -> bool {
         let [device, module, ..] = self.fields();
-        device == device_id.as_bytes() && module == module_id.unwrap_or_default().as_bytes()
+        // The empty module id is how the device itself is kept, not a name to ask for.
+        let asked = module_id.map_or(Some(""), |id| Some(id).filter(|id| !id.is_empty()));
+        device == device_id.as_bytes() && asked.is_some_and(|asked| module == asked.as_bytes())
     }
 
     pub(super) fn device_id(&self) -> &str {
@@ -62,14 +66,14 @@ impl Entry {
         std::str::from_utf8(module).ok().filter(|id| !id.is_empty())
     }
 
-    pub(super) fn identity(&self) -> Option<KnownIdentity> {
+    pub(super) fn found(&self) -> Option<Found> {
         let [_, _, primary, secondary] = self.fields();
         let keys = if self.has(HAS_KEYS) {
-            Some([Key::from_bytes(primary).ok()?, Key::from_bytes(secondary).ok()?])
+            Some(Arc::new([Key::from_bytes(primary).ok()?, Key::from_bytes(secondary).ok()?]))
         } else {
             None
         };
-        Some(KnownIdentity { enabled: self.has(ENABLED), generation: self.generation(), keys })
+        Some(Found { enabled: self.has(ENABLED), generation_id: self.generation().to_string().into(), keys })
     }
 
     /// What a session that was opened under `old` has to know; the gravest first.

@@ -1,1 +1,110 @@
-//! Tests.
+//! Look-ups, differences, bounds.
+
+use millrace_protocols_identity::Key;
+
+use super::*;
+use crate::registry::{Authentication, Stamp, Status};
+use crate::store::suite::{name, record};
+
+fn directory(identities_max: usize) -> RegistryDirectory {
+    let dir = tempfile::tempdir().unwrap();
+    RegistryDirectory::new(identities_max, Arc::new(Policies::open(dir.path()).unwrap()))
+}
+
+#[test]
+fn finds_devices_and_modules_by_their_exact_names() {
+    let directory = directory(1_000);
+    directory.put(&record("d", None));
+    directory.put(&record("d", Some("m")));
+    let found = directory.find("d", None).unwrap();
+    assert!(found.enabled);
+    assert_eq!(&*found.generation_id, record("d", None).generation.to_string());
+    let keys = found.keys.unwrap();
+    assert_eq!((keys[0].as_bytes(), keys[1].as_bytes()), (&[b'k'; 32][..], &[b'l'; 32][..]));
+    assert!(directory.find("d", Some("m")).is_some());
+    for (device, module) in [("D", None), ("dm", None), ("d", Some("")), ("d", Some("M")), ("", None)] {
+        assert!(directory.find(device, module).is_none(), "{device} {module:?}");
+    }
+    assert_eq!(directory.len(), 2);
+    assert!(directory.remove(&name("d", None)));
+    assert!(!directory.remove(&name("d", None)));
+    assert!(directory.find("d", None).is_none());
+    assert!(directory.find("d", Some("m")).is_some());
+}
+
+#[test]
+fn tells_what_a_session_has_to_know() {
+    let directory = directory(1_000);
+    let first = record("d", None);
+    assert_eq!(directory.put(&first), Stored::Changed(ChangeKind::Created));
+    assert_eq!(directory.put(&first), Stored::Same);
+    let mut reason = first.clone();
+    reason.status_reason = Some("x".to_owned());
+    assert_eq!(directory.put(&reason), Stored::Same);
+
+    let mut disabled = first.clone();
+    disabled.status = Status::Disabled;
+    assert_eq!(directory.put(&disabled), Stored::Changed(ChangeKind::Disabled));
+    assert!(!directory.find("d", None).unwrap().enabled);
+    assert_eq!(directory.put(&first), Stored::Changed(ChangeKind::Enabled));
+
+    let mut rolled = first.clone();
+    let key = || Key::from_bytes(&[1; 64]).unwrap();
+    rolled.authentication = Authentication::Sas { primary: key(), secondary: key() };
+    assert_eq!(directory.put(&rolled), Stored::Changed(ChangeKind::KeysChanged));
+    let mut keyless = first.clone();
+    keyless.authentication = Authentication::None;
+    assert_eq!(directory.put(&keyless), Stored::Changed(ChangeKind::KeysChanged));
+    assert!(directory.find("d", None).unwrap().keys.is_none());
+
+    let mut recreated = first;
+    recreated.generation = Stamp(1);
+    assert_eq!(directory.put(&recreated), Stored::Changed(ChangeKind::Recreated));
+    assert!(ChangeKind::Recreated.ends_sessions() && ChangeKind::Disabled.ends_sessions());
+    assert!(!ChangeKind::Created.ends_sessions() && !ChangeKind::Enabled.ends_sessions());
+}
+
+#[test]
+fn a_full_directory_refuses_new_names_and_keeps_the_old() {
+    let directory = directory(DIRECTORY_PARTS * 4);
+    let stored: Vec<_> = (0..1_000).map(|number| directory.put(&record(&format!("d{number}"), None))).collect();
+    let kept = stored.iter().filter(|stored| **stored != Stored::Full).count();
+    assert_eq!(kept, directory.len());
+    assert_eq!(kept, DIRECTORY_PARTS * 4, "names spread well enough to fill every part");
+    let known = (0..1_000).find(|number| directory.find(&format!("d{number}"), None).is_some()).unwrap();
+    assert_eq!(directory.put(&record(&format!("d{known}"), None)), Stored::Same);
+}
+
+#[test]
+fn retain_names_what_is_gone() {
+    let directory = directory(1_000);
+    for (device, module) in [("a", None), ("a", Some("m")), ("b", None)] {
+        directory.put(&record(device, module));
+    }
+    let mut gone = directory.retain(|device, module| device == "b" && module.is_none());
+    gone.sort();
+    assert_eq!(gone, [name("a", None), name("a", Some("m"))]);
+    assert_eq!(directory.len(), 1);
+}
+
+#[test]
+fn policies_say_whether_they_may_act_as_devices() {
+    let directory = directory(1);
+    for (name, device_connect) in [
+        ("iothubowner", true),
+        ("device", true),
+        ("service", false),
+        ("registryRead", false),
+        ("registryReadWrite", false),
+    ] {
+        assert_eq!(directory.policy(name).unwrap().device_connect, device_connect, "{name}");
+    }
+    assert!(directory.policy("nobody").is_none());
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let directory = directory(10);
+    directory.put(&record("d", None));
+    assert_eq!(format!("{directory:?}"), "RegistryDirectory { identities: 1, .. }");
+}

@@ -68,6 +68,12 @@ impl SqliteStore {
         self.writer.close().await;
     }
 
+    /// Empties the change log, as if it had been trimmed.
+    #[cfg(test)]
+    pub(crate) async fn forget_changes(&self) {
+        sqlx::raw_sql("DELETE FROM change").execute(&self.writer).await.unwrap();
+    }
+
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, RegistryError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
