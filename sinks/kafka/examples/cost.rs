@@ -42,9 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let batch = Arc::new(millrace_model::Batch::from_columns(ShardId(0), Offset(base), template.clone())?);
         let delivery = Delivery { selected: Selection::all(batch.len()), batch, enrichments: Arc::new([]) };
         while let Err(error) = sink.deliver(&delivery) {
-            let SinkError::Busy = error else { return Err(error.into()) };
+            // An outage is waited for, so that one can be made to see what memory does.
+            let (SinkError::Busy | SinkError::Unavailable(_)) = error else { return Err(error.into()) };
+            if let Err(SinkError::Broken(reason)) = sink.poll(Instant::now()) {
+                return Err(reason.into());
+            }
         }
-        sink.poll(Instant::now())?;
     }
     sink.drain(Instant::now() + Duration::from_secs(60))?;
     let (micros, seconds) = (cpu_micros()? - cpu, start.elapsed().as_secs_f64());

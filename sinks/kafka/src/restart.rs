@@ -57,7 +57,7 @@ impl Requests {
     pub(crate) fn next(self, mode: Mode) -> Self {
         let proved_too_large = self.mode == Mode::Alone && mode == Mode::Together && !self.refused;
         let bytes = if proved_too_large { (self.bytes / 2).max(REQUEST_BYTES_MIN) } else { self.bytes };
-        Self { mode, bytes, refused: false }
+        Self { mode, bytes, refused: self.refused && mode == Mode::Alone }
     }
 
     /// The settings for it on top of `base`.
