@@ -5,6 +5,7 @@
 #   kafka.sh stop DIR             ends it in order
 #   kafka.sh kill DIR             kill -9
 #   kafka.sh restart DIR          starts it again on the same port and data
+# With MILLRACE_TEST_PID set, the broker ends when that process does.
 # DIR/server.properties may be edited between stop and restart. DIR/log holds what the broker printed.
 set -euo pipefail
 
@@ -99,6 +100,15 @@ is_running() {
     [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$1/server.properties"
 }
 
+# watch OWNER BROKER: a test that was itself killed leaves no broker behind.
+watch() {
+    exec >/dev/null 2>&1 </dev/null
+    while kill -0 "$2"; do
+        kill -0 "$1" || kill -KILL "$2"
+        sleep 1
+    done
+}
+
 launch() {
     local dir=$1 port
     is_running "$dir" && fail "already running in $dir"
@@ -108,6 +118,7 @@ launch() {
         -Dlog4j2.configurationFile="$dir/log4j2.properties" -cp "$jars/*" \
         kafka.Kafka "$dir/server.properties" >"$dir/log" 2>&1 </dev/null 9>&- &
     echo $! >"$dir/pid"
+    [ -z "${MILLRACE_TEST_PID:-}" ] || watch "$MILLRACE_TEST_PID" $! 9>&- &
     local deadline=$((SECONDS + start_seconds_max))
     # The line comes when the broker takes requests; the port alone opens earlier.
     until grep -q 'Kafka Server started' "$dir/log"; do
@@ -154,5 +165,5 @@ case $verb in
                 ;;
         esac
         ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

@@ -237,8 +237,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
 /// Runs `kafka.sh` and answers the last line it printed.
 fn script(verb: &str, directory: &Path) -> Result<String> {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "servers", "kafka.sh"].iter().collect();
-    let Output { status, stdout, stderr } =
-        Command::new("bash").arg(path).arg(verb).arg(directory).stdin(Stdio::null()).output().context("bash")?;
+    let mut command = Command::new("bash");
+    command.arg(path).arg(verb).arg(directory).env("MILLRACE_TEST_PID", std::process::id().to_string());
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().context("bash")?;
     if !status.success() {
         bail!("kafka.sh {verb}: {status}: {}", String::from_utf8_lossy(&stderr).trim());
     }
