@@ -10,9 +10,12 @@ use millrace_model::{SinkError, Timestamp};
 
 use crate::client::Target;
 use crate::config::{AlertsConfig, LOG_ACTION};
-use crate::event::{Event, EventPublisher};
+use crate::devices::split_key;
+use crate::engine::Decision;
+use crate::event::{Event, EventKind, EventPublisher, event_id};
 use crate::events::{self, ActionMetrics};
 use crate::queue::Queue;
+use crate::rule::{Change, Rule};
 use crate::sink::AlertsCounters;
 use crate::state::{Frame, Image};
 
@@ -144,4 +147,29 @@ fn log(event: &Event<'_>) {
         summary = ?event.summary,
         "alert"
     );
+}
+
+/// What a decision of `rule` for the device `key` tells the world.
+pub(crate) fn event<'a>(rule: &'a Rule, key: &'a str, decision: &Decision) -> Event<'a> {
+    let (device, module) = split_key(key);
+    let (kind, firing, value) = match decision.change {
+        Change::Cleared(firing, value) => (EventKind::Cleared, firing, value),
+        Change::Fired(firing) => (EventKind::Fired, firing, firing.value),
+    };
+    Event {
+        id: event_id(kind, &rule.name, key, &firing.cause),
+        alert: event_id(EventKind::Fired, &rule.name, key, &firing.cause),
+        kind,
+        rule: &rule.name,
+        severity: rule.severity,
+        summary: &rule.summary,
+        device,
+        module,
+        value: Some(value).filter(|value| value.is_finite()),
+        threshold: rule.threshold(),
+        window: rule.window(),
+        fired_at: firing.at,
+        cleared_at: (kind == EventKind::Cleared).then_some(decision.at),
+        source: format!("{}:{}", decision.source.shard, decision.source.offset),
+    }
 }

@@ -15,15 +15,15 @@ use millrace_model::{Batch, Delivery, Offset, ShardId, Sink, SinkError, Timestam
 
 use crate::client::Worker;
 use crate::config::{AlertsConfig, check, is_name};
-use crate::devices::split_key;
 use crate::engine::{Decision, Engine};
-use crate::event::{Cause, Event, EventKind, EventPublisher, event_id};
+use crate::event::{Cause, EventKind, EventPublisher};
 use crate::events::RuleMetrics;
-use crate::limits::{ALIVE_SECONDS, CAUGHT_UP_MS, QUIET_MS};
+use crate::limits::ALIVE_SECONDS;
 use crate::outlets::{self, Outlets};
-use crate::rule::{Change, Rule};
-use crate::state::{Applied, Frame, Image};
-use crate::store::{self, Store};
+use crate::restore;
+use crate::shard::Shard;
+use crate::state::{Applied, Frame};
+use crate::store::Store;
 
 /// What a sink has done since it was opened; read by whoever observes it.
 #[derive(Debug, Default)]
@@ -36,14 +36,6 @@ pub struct AlertsCounters {
     pub delivered: AtomicU64,
     /// Events that were given up: refused for good, tried too long, or pushed out of a full queue.
     pub failed: AtomicU64,
-}
-
-struct Shard {
-    applied: Applied,
-    /// What the last durable frame covers.
-    safe: Offset,
-    followed: Option<Arc<Watermark>>,
-    delivered_at: Instant,
 }
 
 /// What a slot of [`AlertsSink::slots`] says about a sender of the batch.
@@ -116,15 +108,15 @@ impl AlertsSink {
         let path = state_directory.join(format!("{name}.state"));
         let unavailable = |error: std::io::Error| SinkError::Unavailable(format!("{}: {error}", path.display()));
         std::fs::create_dir_all(state_directory).map_err(unavailable)?;
-        let image = read_state(&path).map_err(unavailable)?;
+        let image = restore::read_state(&path).map_err(unavailable)?;
 
         let counters = Arc::<AlertsCounters>::default();
         let (outlets, targets) = outlets::open(name, config, &image, &mut publishers, &counters)?;
         let now = clock();
-        let engine = restored(config, &image, now);
+        let engine = restore::engine(config, &image, now);
         let shards: BTreeMap<ShardId, Shard> =
             image.shards.iter().map(|(&shard, &applied)| (shard, Shard::new(applied))).collect();
-        let store = Store::open(&path, &base(&engine, &outlets, &image, now)).map_err(unavailable)?;
+        let store = Store::open(&path, &restore::base(&engine, &outlets, &image, now)).map_err(unavailable)?;
         let worker = Worker::start(name, targets).map_err(unavailable)?;
         Ok(Self {
             engine,
@@ -227,7 +219,7 @@ impl AlertsSink {
             else {
                 continue;
             };
-            let event = event(rule, &device.key, &decision);
+            let event = outlets::event(rule, &device.key, &decision);
             let (total, metric) = match event.kind {
                 EventKind::Cleared => (&self.counters.cleared, &self.metrics.cleared),
                 EventKind::Fired => (&self.counters.fired, &self.metrics.fired),
@@ -282,23 +274,6 @@ impl AlertsSink {
         self.metrics.evicted.absolute(self.engine.devices.evicted);
         self.metrics.refused.absolute(self.engine.devices.refused);
         self.metrics.unreadable.absolute(self.engine.unreadable);
-    }
-}
-
-impl Shard {
-    fn new(applied: Applied) -> Self {
-        Self { applied, safe: applied.offset, followed: None, delivered_at: Instant::now() }
-    }
-
-    fn known_until(&self, now: Timestamp) -> Timestamp {
-        let caught_up = match &self.followed {
-            Some(durable) => self.applied.offset >= durable.offset(),
-            None => {
-                let quiet = Duration::from_millis(QUIET_MS.unsigned_abs());
-                self.applied.newest >= now.0.saturating_sub(CAUGHT_UP_MS) || self.delivered_at.elapsed() >= quiet
-            }
-        };
-        if caught_up { now } else { Timestamp(self.applied.newest).min(now) }
     }
 }
 
@@ -359,71 +334,6 @@ impl Sink for AlertsSink {
         }
         self.note_durable();
         Ok(())
-    }
-}
-
-fn read_state(path: &Path) -> std::io::Result<Image> {
-    let opened = store::read(path)?;
-    if let Some(aside) = &opened.set_aside {
-        tracing::error!(path = %path.display(), aside = %aside.display(), "alert state is unreadable; starting afresh");
-    }
-    if opened.cut_bytes > 0 {
-        tracing::warn!(path = %path.display(), bytes = opened.cut_bytes, "cut the end of the alert state");
-    }
-    Ok(opened.image)
-}
-
-fn restored(config: &AlertsConfig, image: &Image, now: Timestamp) -> Engine {
-    let mut engine = Engine::new(config);
-    if let Some(alive_until) = image.alive_until {
-        engine.resume_at(alive_until, now.0);
-    }
-    let rules: Vec<u64> = engine.rules.iter().map(|rule| rule.fingerprint).collect();
-    for device in image.restore(&rules) {
-        engine.restore(device);
-    }
-    engine
-}
-
-/// The whole state as it was restored, in the order of today's rules. Events for targets that are gone are left out.
-fn base(engine: &Engine, outlets: &Outlets, image: &Image, now: Timestamp) -> Vec<u8> {
-    let mut frame = Frame {
-        rules: Some(engine.rules.iter().map(|rule| rule.fingerprint).collect()),
-        alive_until: now.0,
-        shards: image.shards.iter().map(|(&shard, &applied)| (shard, applied)).collect(),
-        ..Frame::default()
-    };
-    for number in (0..).take(engine.devices.len()) {
-        if let Some(device) = engine.devices.slot(number) {
-            frame.add_device(device);
-        }
-    }
-    let kept = image.waiting.iter().filter(|((queue, _), _)| outlets.holds(queue));
-    frame.waiting = kept.map(|((queue, _), event)| (queue.clone(), Arc::clone(event))).collect();
-    frame.encode()
-}
-
-fn event<'a>(rule: &'a Rule, key: &'a str, decision: &Decision) -> Event<'a> {
-    let (device, module) = split_key(key);
-    let (kind, firing, value) = match decision.change {
-        Change::Cleared(firing, value) => (EventKind::Cleared, firing, value),
-        Change::Fired(firing) => (EventKind::Fired, firing, firing.value),
-    };
-    Event {
-        id: event_id(kind, &rule.name, key, &firing.cause),
-        alert: event_id(EventKind::Fired, &rule.name, key, &firing.cause),
-        kind,
-        rule: &rule.name,
-        severity: rule.severity,
-        summary: &rule.summary,
-        device,
-        module,
-        value: Some(value).filter(|value| value.is_finite()),
-        threshold: rule.threshold(),
-        window: rule.window(),
-        fired_at: firing.at,
-        cleared_at: (kind == EventKind::Cleared).then_some(decision.at),
-        source: format!("{}:{}", decision.source.shard, decision.source.offset),
     }
 }
 

@@ -261,3 +261,94 @@ fn read_waiting(from: &mut Reader<'_>) -> Option<Waiting> {
 
 // A place in the ring is stored in one byte.
 const _: () = assert!(WINDOW_BUCKETS < 256);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Aggregate;
+
+    fn device(key: &str) -> Device {
+        let cause = Cause { shard: ShardId(3), offset: Offset(9), at: Timestamp(17_000) };
+        let mut window = Window::new();
+        for step in 0..40 {
+            window.add(Aggregate::Rate, 1000, step * 700, 1.5);
+        }
+        let firing = Firing { cause, at: Timestamp(18_000), value: 31.0 };
+        let states = [
+            RuleState { firing: Some(Box::new(firing)), fired_last: 18_000, ..RuleState::default() },
+            RuleState { window: Some(Box::new(window)), ..RuleState::default() },
+        ];
+        Device {
+            key: key.into(),
+            last: cause,
+            quiet_since: 17_000,
+            states: states.into(),
+            dirty: false,
+            recorded: true,
+        }
+    }
+
+    fn image(frames: &[Frame]) -> Image {
+        let mut image = Image::default();
+        frames.iter().for_each(|frame| image.apply(&frame.encode()).unwrap());
+        image
+    }
+
+    fn waiting(number: u64) -> (String, Arc<Waiting>) {
+        let event = Waiting { number, created: Timestamp(1), id: "i".into(), key: "k".into(), payload: b"{}".to_vec() };
+        ("q".to_owned(), Arc::new(event))
+    }
+
+    #[test]
+    fn frames_add_up_and_a_base_says_the_same_in_one() {
+        let mut first = Frame { rules: Some(vec![11, 22]), waiting: vec![waiting(0), waiting(1)], ..Frame::default() };
+        first.add_device(&device("a"));
+        first.add_device(&device("b"));
+        let applied = Applied { offset: Offset(5), newest: 7 };
+        let mut second = Frame {
+            alive_until: 99,
+            removed: vec!["a".into(), "b".into()],
+            shards: vec![(ShardId(1), applied)],
+            done: vec![("q".to_owned(), 0)],
+            ..Frame::default()
+        };
+        second.add_device(&device("b"));
+        let image = image(&[first, second]);
+        assert_eq!(image.restore(&[11, 22]).collect::<Vec<_>>(), [device("b")]);
+        assert_eq!((image.alive_until, image.waiting.len(), image.shards[&ShardId(1)]), (Some(99), 1, applied));
+        let mut again = Image::default();
+        again.apply(&image.to_base()).unwrap();
+        assert_eq!(again, image);
+    }
+
+    #[test]
+    fn states_follow_their_rule_and_a_changed_rule_starts_afresh() {
+        let mut frame = Frame { rules: Some(vec![11, 22]), ..Frame::default() };
+        frame.add_device(&device("a"));
+        let image = image(&[frame]);
+        let moved = image.restore(&[33, 22, 11]).next().unwrap();
+        let original = device("a");
+        assert_eq!(moved.states[0], RuleState::default());
+        assert_eq!((&moved.states[1], &moved.states[2]), (&original.states[1], &original.states[0]));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_are_refused_or_read_but_never_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0_usize..300, value in any::<u8>(),
+        ) {
+            let mut image = Image::default();
+            image.apply(&bytes);
+            let mut frame = Frame { rules: Some(vec![11, 22]), waiting: vec![waiting(0)], ..Frame::default() };
+            frame.add_device(&device("a"));
+            let mut damaged = frame.encode();
+            if let Some(byte) = damaged.get_mut(at) {
+                *byte = value;
+            }
+            image.apply(&damaged);
+            let _read = image.restore(&[11, 22]).count();
+        }
+    }
+}
