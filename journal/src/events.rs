@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, Gauge, Histogram};
 use millrace_model::{Offset, ShardId};
 
+use crate::error::JournalError;
+
 /// Names of the journal's metrics. All carry the label `shard`.
 pub(crate) mod name {
     pub(crate) const BYTES: &str = "millrace_journal_written_bytes";
@@ -165,6 +167,11 @@ impl Truncated<'_> {
 /// A file in the journal's directory that is not the journal's.
 pub(crate) fn stray(shard: ShardId, file: &str) {
     tracing::warn!(%shard, file, "a file in the journal's directory is not the journal's and is left alone");
+}
+
+/// A segment that nobody needs could not be deleted.
+pub(crate) fn not_trimmed(shard: ShardId, error: &JournalError) {
+    tracing::warn!(%shard, error = error.in_full(), "a segment that nobody needs stays on the disk for now");
 }
 
 /// The journal is open.

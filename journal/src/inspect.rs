@@ -130,7 +130,7 @@ fn segment(
         tail_bytes: 0,
         damage: Vec::new(),
     };
-    if found.version.is_none() {
+    if !walk.is_header_intact {
         found.damage.push(DamageInspection { bytes: 0..RECORDS_START.min(file_bytes), offsets: base.0..base.0 });
     }
     loop {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use millrace_model::{Offset, ShardId, Watermark};
 
@@ -58,7 +59,13 @@ impl Journal {
         let (shared, writer, recovery) = open_parts(Arc::new(Disk), shard, directory, config, floor)?;
         let thread = std::thread::Builder::new()
             .name(format!("journal-{shard}"))
-            .spawn(move || writer.run())
+            .spawn({
+                let ended = Ended(Arc::clone(&shared));
+                move || {
+                    let _ended = ended;
+                    writer.run()
+                }
+            })
             .map_err(|error| JournalError::Thread { what: format!("could not be started: {error}") })?;
         Ok((Self { running: Arc::new(Running { shared, writer: Mutex::new(Some(thread)) }) }, recovery))
     }
@@ -141,6 +148,17 @@ impl Drop for Running {
     }
 }
 
+/// Turns health red when the writer's thread panics; otherwise the queue would fill without a reason given.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stall(Instant::now(), &JournalError::Thread { what: "panicked".to_owned() });
+        }
+    }
+}
+
 /// Everything but the thread.
 pub(crate) fn open_parts(
     storage: Arc<dyn Storage>,
@@ -155,10 +173,15 @@ pub(crate) fn open_parts(
         .lock(&directory.join(LOCK_FILE))
         .map_err(|source| JournalError::Locked { directory: directory.clone(), source })?;
     let (segments, quarantine, meters) = (Segments::default(), Quarantine::default(), Meters::new(shard));
-    let recoverer =
-        Recoverer { storage: storage.as_ref(), meters: &meters, quarantine: &quarantine, shard, directory: &directory };
-    let mut recovery = recoverer.recover(&segments)?;
-    recovery.next = recovery.next.max(floor);
+    let recoverer = Recoverer {
+        storage: storage.as_ref(),
+        meters: &meters,
+        quarantine: &quarantine,
+        shard,
+        directory: &directory,
+        floor,
+    };
+    let recovery = recoverer.recover(&segments)?;
     let next = recovery.next;
     let shared = Arc::new(Shared {
         shard,

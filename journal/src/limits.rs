@@ -24,7 +24,7 @@ pub(crate) const HURRY_BYTES: usize = 256 * 1024;
 pub(crate) const STALL_PAUSE: Duration = Duration::from_millis(200);
 
 /// How much is read from a segment at a time.
-pub(crate) const READ_BYTES: usize = 256 * 1024;
+pub(crate) const READ_BYTES: usize = if cfg!(test) { 8192 } else { 256 * 1024 };
 
 /// Recovery checks this much of the newest segments (about a second at 1 GB/s); readers check older ones as they come by.
 pub(crate) const VERIFY_BYTES_MAX: u64 = 1024 * 1024 * 1024;

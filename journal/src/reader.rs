@@ -40,7 +40,12 @@ impl Reader {
     /// # Errors
     /// When the disk cannot be read. The position stays.
     pub fn next(&mut self) -> Result<Option<Arc<Batch>>, JournalError> {
-        while self.position < self.shared.durable.offset() {
+        loop {
+            // Looked at before the segments: what is durable now lies in a segment that is known by then.
+            let durable = self.shared.durable.offset();
+            if self.position >= durable {
+                return Ok(None);
+            }
             if let Some(batch) = self.shared.recent.find(self.position) {
                 self.open = None;
                 self.position = batch.end();
@@ -53,12 +58,11 @@ impl Reader {
                 }
                 continue;
             };
-            if let Some(batch) = self.read(place)? {
+            if let Some(batch) = self.read(place, durable)? {
                 self.position = batch.end();
                 return Ok(Some(batch));
             }
         }
-        Ok(None)
     }
 
     /// Offset of the next message that will be given.
@@ -74,11 +78,10 @@ impl Reader {
     }
 
     /// The batch at the position, from disk; `None` when the position moved instead.
-    fn read(&mut self, place: Place) -> Result<Option<Arc<Batch>>, JournalError> {
+    fn read(&mut self, place: Place, durable: Offset) -> Result<Option<Arc<Batch>>, JournalError> {
         let shared = Arc::clone(&self.shared);
         let path = place.segment.path.clone();
         let failed = |source| JournalError::storage("read", &path)(source);
-        let durable = shared.durable.offset();
         let mut open = match self.open.take() {
             Some(open) if open.place.segment.id == place.segment.id && open.walk.next <= self.position => open,
             _ => {

@@ -24,8 +24,8 @@ use crate::walk::{Damage, Step, Walk};
 pub(crate) const LOCK_FILE: &str = "lock";
 /// Name of the directory for damaged parts.
 pub(crate) const QUARANTINE_DIRECTORY: &str = "quarantine";
-/// Ending of files that are not yet part of the journal.
-pub(crate) const UNFINISHED_SUFFIX: &str = ".new";
+/// Name of a segment that is not yet part of the journal.
+pub(crate) const UNFINISHED_FILE: &str = "next.new";
 
 /// What was found when the journal was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,6 +54,8 @@ pub(crate) struct Recoverer<'a> {
     pub(crate) quarantine: &'a Quarantine,
     pub(crate) shard: ShardId,
     pub(crate) directory: &'a Path,
+    /// Everything below was durable once, because a sink is past it.
+    pub(crate) floor: Offset,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +80,7 @@ impl Recoverer<'_> {
             segments.push(file.base, file.path.clone(), bytes);
         }
         recovery.segments = found.len();
+        recovery.next = recovery.next.max(self.floor);
         events::recovered(self.shard, recovery.segments, recovery.batches, recovery.next, began.elapsed());
         Ok(recovery)
     }
@@ -93,7 +96,7 @@ impl Recoverer<'_> {
                     found.push(Found { base, path, bytes: entry.bytes });
                     continue;
                 }
-            } else if entry.name.ends_with(UNFINISHED_SUFFIX) {
+            } else if entry.name == UNFINISHED_FILE {
                 self.storage.remove(&path).map_err(JournalError::storage("remove", &path))?;
                 continue;
             } else if entry.name == LOCK_FILE || entry.name == QUARANTINE_DIRECTORY {
@@ -115,8 +118,7 @@ impl Recoverer<'_> {
         recovery: &mut Recovery,
     ) -> Result<u64, JournalError> {
         let failed = |source| JournalError::storage("read", &file.path)(source);
-        let access = if until.is_none() { Access::ReadWrite } else { Access::Read };
-        let opened = self.storage.open(&file.path, access).map_err(JournalError::storage("open", &file.path))?;
+        let opened = self.storage.open(&file.path, Access::Read).map_err(JournalError::storage("open", &file.path))?;
         let mut walk = Walk::new(opened, file.base, until).map_err(failed)?;
         self.header(file, &mut walk, recovery)?;
         if let (true, Some(until)) = (skip, until) {
@@ -150,8 +152,8 @@ impl Recoverer<'_> {
             Some(header) if header.version != VERSION => Err(foreign(format!("format version {}", header.version))),
             Some(header) if header.shard != self.shard => Err(foreign(format!("shard {}", header.shard))),
             Some(header) if header.base != file.base => Err(foreign(format!("base offset {}", header.base))),
-            Some(_) => Ok(()),
-            None => {
+            Some(_) if walk.is_header_intact => Ok(()),
+            _ => {
                 let damage = Damage { bytes: 0..RECORDS_START.min(file.bytes), offsets: file.base..file.base };
                 self.set_aside(file, &damage, walk, recovery);
                 Ok(())
@@ -168,7 +170,12 @@ impl Recoverer<'_> {
         recovery: &mut Recovery,
     ) -> Result<u64, JournalError> {
         let torn = dirty_until.saturating_sub(walk.position);
-        if torn > 0 {
+        if walk.next < self.floor || (torn > 0 && walk.header.is_none()) {
+            // A sink has seen more, or the records cannot be told from noise: this is no unfinished end.
+            let bytes = walk.position..dirty_until.max(walk.position);
+            let offsets = walk.next..self.floor.max(walk.next);
+            self.set_aside(file, &Damage { bytes, offsets }, walk, recovery);
+        } else if torn > 0 {
             recovery.truncated_bytes = torn;
             Truncated { shard: self.shard, file: &file.path, bytes: torn, next: walk.next }.emit(self.meters);
         }

@@ -1,5 +1,5 @@
 //! One segment: a preallocated file of records, named after the offset of its first message.
-//! - Shape: header 64 B | record*; header = magic 8 B | version u32 | shard u16 | zero u16 | base offset u64 | tag u32 |
+//! - Shape: header 64 B | zeros | at 4096 the header again | record*, the first one at 4160; header = magic 8 B | version u32 | shard u16 | zero u16 | base offset u64 | tag u32 |
 //!   zero 32 B | crc32c u32, little endian. What follows the last record is zero, or superseded by the next segment.
 //! - Units: offsets count messages, positions count bytes.
 //! - Invariants: a file under its final name has a synced header. No message at or past the base of the next segment counts:
@@ -13,10 +13,13 @@ use millrace_model::{Offset, ShardId};
 use crate::record::Fields;
 
 /// Size of a segment's header.
-pub(crate) const HEADER_BYTES: usize = 64;
+const HEADER_BYTES: usize = 64;
+
+/// Position of the header's copy: another page, so that one bad sector does not cost the whole segment.
+const HEADER_COPY_POSITION: usize = 4096;
 
 /// Position of the first record.
-pub(crate) const RECORDS_START: u64 = 64;
+pub(crate) const RECORDS_START: u64 = 4160;
 
 /// Format of segments and records that this program writes.
 pub(crate) const VERSION: u32 = 1;
@@ -40,7 +43,7 @@ impl SegmentHeader {
         Self { version: VERSION, shard, base, tag: random_tag() }
     }
 
-    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
+    fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         let fields = [
             &MAGIC[..],
@@ -63,8 +66,23 @@ impl SegmentHeader {
         bytes
     }
 
+    /// All that comes before the first record.
+    pub(crate) fn encode_twice(&self) -> Vec<u8> {
+        let mut bytes = self.encode().to_vec();
+        bytes.resize(HEADER_COPY_POSITION, 0);
+        bytes.extend_from_slice(&self.encode());
+        bytes
+    }
+
+    /// Reads the header of a segment that begins with these bytes, from its copy if need be; says whether both are intact.
+    pub(crate) fn decode_twice(bytes: &[u8]) -> (Option<Self>, bool) {
+        let copy = bytes.get(HEADER_COPY_POSITION..).and_then(Self::decode);
+        let first = Self::decode(bytes);
+        (first.or(copy), first.is_some() && first == copy)
+    }
+
     /// `None` when the bytes are no intact header.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(bytes: &[u8]) -> Option<Self> {
         let (covered, crc) = bytes.get(..HEADER_BYTES)?.split_last_chunk::<4>()?;
         let (magic, rest) = covered.split_first_chunk::<8>()?;
         if *magic != MAGIC || crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
@@ -116,6 +134,13 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(SegmentHeader::decode(&bytes), None, "bit {bit}");
         }
+        let mut twice = header.encode_twice();
+        assert_eq!(u64::try_from(twice.len()).unwrap(), RECORDS_START);
+        assert_eq!(SegmentHeader::decode_twice(&twice), (Some(header), true));
+        twice[9] ^= 1;
+        assert_eq!(SegmentHeader::decode_twice(&twice), (Some(header), false));
+        twice[HEADER_COPY_POSITION] ^= 1;
+        assert_eq!(SegmentHeader::decode_twice(&twice), (None, false));
         assert_eq!(file_name(Offset(1234)), "00000000000000001234.journal");
         assert_eq!(base_of("00000000000000001234.journal"), Some(Offset(1234)));
         for stray in ["1234.journal", "0000000000000000123x.journal", "99999999999999999999.journal", "lock"] {

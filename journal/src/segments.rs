@@ -76,9 +76,11 @@ impl Segments {
         }
     }
 
-    /// Disk space of all.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.lock().segments.iter().fold(0, |sum, segment| sum.saturating_add(segment.bytes))
+    /// Disk space of those that begin before `base`.
+    pub(crate) fn bytes_before(&self, base: Offset) -> u64 {
+        let list = self.lock();
+        let before = list.segments.iter().take_while(|segment| segment.base < base);
+        before.fold(0, |sum, segment| sum.saturating_add(segment.bytes))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, List> {
@@ -105,7 +107,7 @@ mod tests {
         check(10, Some((10, Some(20))));
         check(29, Some((20, Some(30))));
         check(99, Some((30, None)));
-        assert_eq!((segments.bytes(), segments.oldest()), (15, Some(Offset(10))));
+        assert_eq!((segments.bytes_before(Offset(u64::MAX)), segments.oldest()), (15, Some(Offset(10))));
         assert_eq!(segments.oldest_below(Offset(19)), None);
         let oldest = segments.oldest_below(Offset(20)).unwrap();
         segments.remove_oldest(oldest.id);

@@ -12,7 +12,7 @@ use millrace_model::Offset;
 
 use crate::limits::{READ_BYTES, RECORD_ALIGNMENT};
 use crate::record::{self, RecordHeader};
-use crate::segment::{self, RECORDS_START, SegmentHeader};
+use crate::segment::{RECORDS_START, SegmentHeader};
 use crate::storage::StoredFile;
 
 /// Bytes that are no record where one should be, and the offsets that are missing for it (either may be empty).
@@ -45,19 +45,22 @@ pub(crate) struct Walk {
     pub(crate) until: Option<Offset>,
     /// The segment's header, if it is intact.
     pub(crate) header: Option<SegmentHeader>,
+    /// Whether the header and its copy are both as they were written.
+    pub(crate) is_header_intact: bool,
 }
 
 impl Walk {
     /// Begins with the first record of the segment that by its name begins at `base`.
     pub(crate) fn new(file: Box<dyn StoredFile>, base: Offset, until: Option<Offset>) -> io::Result<Self> {
         let mut window = Window { file, buffer: Vec::new(), start: 0 };
-        let header = SegmentHeader::decode(window.at(0, segment::HEADER_BYTES)?);
+        let head_bytes = usize::try_from(RECORDS_START).unwrap_or(usize::MAX);
+        let (header, is_header_intact) = SegmentHeader::decode_twice(window.at(0, head_bytes)?);
         let tag = match header {
             Some(header) => header.tag,
             // The records state the tag too; the first one's checksum says whether to believe it.
             None => record::Fields(window.at(RECORDS_START, 4)?).u32().unwrap_or(0),
         };
-        Ok(Self { window, tag, position: RECORDS_START, next: base, until, header })
+        Ok(Self { window, tag, position: RECORDS_START, next: base, until, header, is_header_intact })
     }
 
     /// Moves on by one record, one damage, or not at all.

@@ -17,7 +17,7 @@ use crate::encode::Encoder;
 use crate::error::JournalError;
 use crate::events;
 use crate::limits::STALL_PAUSE;
-use crate::recovery::UNFINISHED_SUFFIX;
+use crate::recovery::UNFINISHED_FILE;
 use crate::segment::{RECORDS_START, SegmentHeader, file_name};
 use crate::shared::Shared;
 use crate::storage::{Access, Lock, StoredFile};
@@ -66,7 +66,8 @@ impl Writer {
     /// Writes until the journal is closed and all is written, or cannot be.
     pub(crate) fn run(mut self) -> Result<(), JournalError> {
         loop {
-            let hold_until = self.last_sync.and_then(|at| at.checked_add(self.config.sync_interval()));
+            let last_sync = self.last_sync.filter(|_| self.config.sync);
+            let hold_until = last_sync.and_then(|at| at.checked_add(self.config.sync_interval()));
             self.shared.queue.wait(hold_until);
             // Whoever closes waits for what was appended, but not for a disk that refuses it.
             let closing = self.shared.queue.is_closing();
@@ -81,7 +82,11 @@ impl Writer {
 
     /// Removes what may go and writes one group; whether that worked is also the journal's health.
     pub(crate) fn turn(&mut self) -> Result<(), JournalError> {
-        let outcome = self.trim().and_then(|()| self.commit());
+        if let Err(error) = self.trim() {
+            // Writing goes on; the segment is tried again with the next trim.
+            events::not_trimmed(self.shared.shard, &error);
+        }
+        let outcome = self.commit();
         match &outcome {
             Ok(()) => self.shared.resume(Instant::now()),
             Err(error) => self.shared.stall(Instant::now(), error),
@@ -105,7 +110,7 @@ impl Writer {
     }
 
     /// Deletes segments that lie wholly below what all readers are past.
-    fn trim(&mut self) -> Result<(), JournalError> {
+    fn trim(&self) -> Result<(), JournalError> {
         let below = self.shared.trim_below();
         while let Some(oldest) = self.shared.segments.oldest_below(below) {
             match self.shared.storage.remove(&oldest.path) {
@@ -114,6 +119,12 @@ impl Writer {
                 }
                 _ => self.shared.segments.remove_oldest(oldest.id),
             }
+            // One by one: if a later one went first in a crash, its messages would seem to be lost.
+            let directory = &self.shared.directory;
+            self.shared
+                .storage
+                .sync_directory(directory)
+                .map_err(JournalError::storage("sync the directory", directory))?;
             self.shared.meters.segments_removed.increment(1);
             self.note_disk_bytes();
         }
@@ -208,10 +219,14 @@ impl Writer {
         let Active { file, path, base, .. } = active;
         drop(file);
         events::abandoned(self.shared.shard, &path, durable);
-        if base < durable {
-            // A disk that cannot even be read now will be found out by the readers.
-            drop(self.verify(&path, base, durable));
-        }
+        let looked_at = if base < durable {
+            self.verify(&path, base, durable)
+        } else {
+            // Nothing in it counts, and the fresh segment will take its name; until then, its space.
+            self.shared.storage.open(&path, Access::ReadWrite).and_then(|file| file.truncate(RECORDS_START))
+        };
+        // A disk that does not even answer this will be found out by the readers.
+        drop(looked_at);
     }
 
     fn verify(&self, path: &Path, base: Offset, durable: Offset) -> std::io::Result<()> {
@@ -236,13 +251,20 @@ impl Writer {
 
     /// Begins a segment: under another name until its header is safe.
     fn open_segment(&mut self, base: Offset) -> Result<Active, JournalError> {
-        let unfinished = self.unfinished_path();
         let file = match self.prepared.take() {
             Some(file) => file,
-            None => self.allocate()?,
+            None => self.allocate(base)?,
         };
+        self.name_segment(file, base).inspect_err(|_| {
+            // It would keep the disk full.
+            drop(self.shared.storage.remove(&self.unfinished_path()));
+        })
+    }
+
+    fn name_segment(&self, file: Box<dyn StoredFile>, base: Offset) -> Result<Active, JournalError> {
+        let unfinished = self.unfinished_path();
         let header = SegmentHeader::new(self.shared.shard, base);
-        file.write_at(&header.encode(), 0).map_err(JournalError::storage("write", &unfinished))?;
+        file.write_at(&header.encode_twice(), 0).map_err(JournalError::storage("write", &unfinished))?;
         file.sync_data().map_err(JournalError::storage("sync", &unfinished))?;
         let path = self.shared.directory.join(file_name(base));
         let storage = &self.shared.storage;
@@ -257,23 +279,23 @@ impl Writer {
         Ok(Active { file, path, base, tag: header.tag, position: RECORDS_START, capacity })
     }
 
-    fn allocate(&self) -> Result<Box<dyn StoredFile>, JournalError> {
-        self.check_room()?;
+    fn allocate(&self, base: Offset) -> Result<Box<dyn StoredFile>, JournalError> {
+        self.check_room(base)?;
         let path = self.unfinished_path();
         self.shared.storage.create(&path, self.config.segment_bytes).map_err(JournalError::storage("allocate", &path))
     }
 
-    fn check_room(&self) -> Result<(), JournalError> {
+    fn check_room(&self, base: Offset) -> Result<(), JournalError> {
         let JournalConfig { segment_bytes, total_bytes_max, keep_free_bytes, .. } = self.config;
-        let total = self.shared.segments.bytes().saturating_add(segment_bytes);
+        let total = self.shared.segments.bytes_before(base).saturating_add(segment_bytes);
         if total_bytes_max != 0 && total > total_bytes_max {
-            let reason = format!("the journal would take {total} bytes, total_bytes_max is {total_bytes_max}");
+            let reason = format!("it would take more than total_bytes_max = {total_bytes_max}");
             return Err(JournalError::Full { reason });
         }
         let directory = &self.shared.directory;
         let free = self.shared.storage.free_bytes(directory).map_err(JournalError::storage("stat", directory))?;
         if free < keep_free_bytes.saturating_add(segment_bytes) {
-            let reason = format!("{free} bytes are free on the disk, keep_free_bytes is {keep_free_bytes}");
+            let reason = format!("it would leave less than keep_free_bytes = {keep_free_bytes} on the disk");
             return Err(JournalError::Full { reason });
         }
         Ok(())
@@ -284,16 +306,16 @@ impl Writer {
         let half_full = self.active.as_ref().is_some_and(|active| active.position > active.capacity / 2);
         if half_full && self.prepared.is_none() && self.shared.queue.len() == 0 {
             // No room now is no fault yet: it is asked again when the segment is needed.
-            self.prepared = self.allocate().ok();
+            self.prepared = self.allocate(Offset(u64::MAX)).ok().filter(|file| file.sync_data().is_ok());
         }
     }
 
     fn unfinished_path(&self) -> PathBuf {
-        self.shared.directory.join(format!("next{UNFINISHED_SUFFIX}"))
+        self.shared.directory.join(UNFINISHED_FILE)
     }
 
     #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "a gauge is a float")]
     fn note_disk_bytes(&self) {
-        self.shared.meters.disk_bytes.set(self.shared.segments.bytes() as f64);
+        self.shared.meters.disk_bytes.set(self.shared.segments.bytes_before(Offset(u64::MAX)) as f64);
     }
 }

@@ -16,7 +16,8 @@ pub(crate) struct Disk;
 impl Storage for Disk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
         fs::create_dir_all(path)?;
-        path.parent().map_or(Ok(()), |parent| self.sync_directory(parent))
+        // The directory's own name and its parent's, which may be new as well.
+        path.ancestors().skip(1).take(2).try_for_each(|above| self.sync_directory(above))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
