@@ -14,6 +14,8 @@ pub(crate) struct Aliases {
 impl Aliases {
     /// The topic behind `alias`, after setting it where `topic` is not empty. The caller has checked the alias against the maximum.
     pub(crate) fn resolve(&mut self, alias: u16, topic: &str, bytes_max: usize) -> Result<&str, SessionError> {
+        //= [MQTT-3.3.2-7]
+        //= [MQTT-3.3.2-11]
         let position = usize::from(alias).checked_sub(1).ok_or(SessionError::TopicAliasInvalid(alias))?;
         if !topic.is_empty() {
             self.set(position, topic, bytes_max)?;

@@ -251,6 +251,7 @@ impl<'a> PublishProperties<'a> {
     ///
     /// Content type becomes `$.ct`, correlation data `$.cid` (base64 where it is not UTF-8), payload format 1 `$.ce=utf-8`,
     /// the response topic [`RESPONSE_TOPIC_NAME`]. User properties follow as they are, last, so that one named `$.ct` wins.
+    /// Percent-encoding can make the bag three times as long as the properties.
     pub fn write_bag(&self, out: &mut Vec<u8>) {
         if !self.is_empty() {
             bag::write(self.properties, out);

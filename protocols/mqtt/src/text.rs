@@ -94,6 +94,7 @@ mod tests {
 
     //= test
     //= [MQTT-3.3.2-2]
+    //= [MQTT-4.7.3-2]
     #[test]
     fn names_have_no_wildcards_wherever_they_stand() {
         for length in 0..70 {
@@ -117,6 +118,7 @@ mod tests {
 
     //= test
     //= [MQTT-4.7.1-1]
+    //= [MQTT-4.7.3-1]
     //= [MQTT-4.7.1-2]
     #[test]
     fn filters_follow_the_grammar() {

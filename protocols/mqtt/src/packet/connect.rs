@@ -4,6 +4,8 @@
 //!   | will properties (v5), topic, payload | user name | password, each only where its flag is set
 //! - Limits: `connect_bytes_max`, checked before; user properties are counted.
 
+use std::fmt;
+
 use crate::codec::packet_type;
 use crate::error::{PacketError, SessionError};
 use crate::limits::Limits;
@@ -14,8 +16,8 @@ use crate::version::{QoS, Version};
 use crate::will::Will;
 use crate::writer;
 
-/// A wish to connect, borrowed from the input.
-#[derive(Debug, Clone, Copy)]
+/// A wish to connect, borrowed from the input. Its `Debug` leaves the credentials out.
+#[derive(Clone, Copy)]
 pub struct Connect<'a> {
     /// The version the client speaks.
     pub version: Version,
@@ -49,6 +51,19 @@ pub struct Connect<'a> {
     pub authentication_data: Option<&'a [u8]>,
     /// Said by a v5 client.
     pub user_properties: UserProperties<'a>,
+}
+
+impl fmt::Debug for Connect<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("version", &self.version)
+            .field("client_id", &self.client_id)
+            .field("user_name", &self.user_name)
+            .field("keep_alive_seconds", &self.keep_alive_seconds)
+            .field("clean_start", &self.clean_start)
+            .field("will_topic", &self.will_topic)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The flags of CONNECT, checked against each other.
@@ -103,13 +118,12 @@ pub(crate) fn decode<'a>(
     if version == Version::V311 && client_id.is_empty() && !flags.clean_start {
         return Err(SessionError::ClientIdRequired);
     }
-    let mut will_topic = None;
-    let mut will = None;
-    if let Some(will_flags) = flags.will {
-        let (topic, decoded) = decode_will(version, will_flags, &mut reader, limits)?;
-        will_topic = Some(topic);
-        will = Some(decoded);
-    }
+    let (will_topic, will) = match flags.will {
+        Some(will_flags) => {
+            decode_will(version, will_flags, &mut reader, limits).map(|(topic, will)| (Some(topic), Some(will)))?
+        }
+        None => (None, None),
+    };
     //= [MQTT-3.1.2-17]
     //= [MQTT-3.1.3-12]
     let user_name = if flags.user_name { Some(reader.string()?) } else { None };
@@ -117,15 +131,30 @@ pub(crate) fn decode<'a>(
     let password = if flags.password { Some(reader.binary()?) } else { None };
     reader.finish()?;
     let connect = Connect {
-        version,
         client_id,
         user_name,
         password,
         keep_alive_seconds,
         clean_start: flags.clean_start,
-        session_expiry_seconds: properties.four_bytes(id::SESSION_EXPIRY_INTERVAL),
         has_will: will.is_some(),
         will_topic,
+        ..announced(version, properties)
+    };
+    Ok((connect, will))
+}
+
+/// What the properties say; everything else is empty.
+fn announced(version: Version, properties: Properties<'_>) -> Connect<'_> {
+    Connect {
+        version,
+        client_id: "",
+        user_name: None,
+        password: None,
+        keep_alive_seconds: 0,
+        clean_start: false,
+        session_expiry_seconds: properties.four_bytes(id::SESSION_EXPIRY_INTERVAL),
+        has_will: false,
+        will_topic: None,
         receive_maximum: properties.two_bytes(id::RECEIVE_MAXIMUM).unwrap_or(u16::MAX),
         maximum_packet_size: properties.four_bytes(id::MAXIMUM_PACKET_SIZE),
         topic_alias_maximum: properties.two_bytes(id::TOPIC_ALIAS_MAXIMUM).unwrap_or(0),
@@ -133,8 +162,7 @@ pub(crate) fn decode<'a>(
         authentication_method: properties.text(id::AUTHENTICATION_METHOD),
         authentication_data: properties.binary(id::AUTHENTICATION_DATA),
         user_properties: UserProperties::new(properties),
-    };
-    Ok((connect, will))
+    }
 }
 
 fn decode_flags(version: Version, flags: u8) -> Result<Flags, PacketError> {
@@ -196,8 +224,8 @@ fn decode_will<'a>(
     Ok((topic, will))
 }
 
-/// What a client says to connect.
-#[derive(Debug, Clone, Copy)]
+/// What a client says to connect. Its `Debug` leaves the credentials out.
+#[derive(Clone, Copy)]
 pub struct ConnectOptions<'a> {
     /// The version it speaks.
     pub version: Version,
@@ -211,6 +239,16 @@ pub struct ConnectOptions<'a> {
     pub keep_alive_seconds: u16,
     /// Whether state of earlier connections is to be dropped.
     pub clean_start: bool,
+}
+
+impl fmt::Debug for ConnectOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("version", &self.version)
+            .field("client_id", &self.client_id)
+            .field("user_name", &self.user_name)
+            .finish_non_exhaustive()
+    }
 }
 
 pub(crate) fn encode(options: &ConnectOptions<'_>, out: &mut Vec<u8>) {

@@ -1,8 +1,10 @@
 //! Rules between packets: order, windows, aliases, wills, packet sizes.
 
 use super::{ACCEPT, BOTH, accepted, accepted_from, connect, next, publish};
+use crate::client::{ConnectOptions, encode_connect, next_server_packet};
 use crate::{
-    Accept, DisconnectReason, Event, Limits, PubAckReason, QoS, Refusal, Session, SessionError, Version, Will,
+    Accept, DisconnectReason, Event, Limits, PacketError, PubAckReason, QoS, Refusal, Session, SessionError, Version,
+    Will,
 };
 
 /// CONNECT with a will on `t`, QoS 1, payload `bye`; v5 adds a delay of 5 s, an expiry of 60 s and a content type.
@@ -241,5 +243,99 @@ fn an_assigned_id_reaches_only_a_v5_client() {
         let accept = Accept { assigned_client_id: Some("given"), ..ACCEPT };
         session.accept(&Limits::default(), &accept, &mut out);
         assert_eq!(out.windows(5).any(|part| part == b"given"), version == Version::V5);
+    }
+}
+
+//= test
+//= [MQTT-3.1.3-4]
+//= [MQTT-3.1.3-11]
+//= [MQTT-3.1.3-12]
+#[test]
+fn every_text_of_connect_is_utf8() {
+    let head = b"\x10\x17\x00\x04MQTT\x04\x86\x00\x3c";
+    let texts = [*b"\x00\x01c", *b"\x00\x01t", *b"\x00\x01p", *b"\x00\x01u"];
+    let error = |broken: Option<usize>| {
+        let mut bytes = [&head[..], &texts.concat()].concat();
+        bytes[1] = u8::try_from(bytes.len() - 2).unwrap();
+        if let Some(text) = broken {
+            bytes[head.len() + text * 3 + 2] = 0xff;
+        }
+        Session::new().next(&Limits::default(), &mut &bytes[..]).err()
+    };
+    let not_utf8 = Some(SessionError::Packet(PacketError::NotUtf8));
+    assert_eq!((error(None), error(Some(2))), (None, None), "the payload of a will may be anything");
+    assert_eq!((error(Some(0)), error(Some(1)), error(Some(3))), (not_utf8, not_utf8, not_utf8));
+}
+
+//= test
+//= [MQTT-3.2.2-13]
+#[test]
+fn a_retained_will_is_refused_where_retain_is_announced_as_absent() {
+    let limits = Limits { retain_available: false, ..Limits::default() };
+    for (version, expected) in [(Version::V311, None), (Version::V5, Some(SessionError::RetainNotSupported))] {
+        let mut bytes = connect_with_will(version);
+        bytes[9] |= 0x20;
+        assert_eq!(Session::new().next(&limits, &mut &bytes[..]).err(), expected);
+    }
+}
+
+//= test
+//= 3.1.1 [MQTT-3.1.2-2]
+//= 3.1.1 [MQTT-3.1.3-9]
+//= [MQTT-3.2.2-11]
+#[test]
+fn errors_in_connect_become_the_right_return_codes() {
+    for (error, code) in [
+        (PacketError::ProtocolName.into(), Some(1)),
+        (PacketError::ProtocolLevel(3).into(), Some(1)),
+        (SessionError::ClientIdRequired, Some(2)),
+        (PacketError::WildcardInTopic.into(), Some(5)),
+        (PacketError::Truncated.into(), None),
+        (SessionError::QosNotSupported, None),
+    ] {
+        assert_eq!(error.refusal().and_then(Refusal::return_code), code, "{error}");
+    }
+    assert_eq!(SessionError::QosNotSupported.refusal().map(Refusal::code), Some(0x9b));
+}
+
+//= test
+//= [MQTT-3.14.2-2]
+#[test]
+fn a_server_never_sets_a_session_expiry_in_disconnect() {
+    let bytes = b"\xe0\x07\x8b\x05\x11\x00\x00\x00\x01";
+    let read = next_server_packet(Version::V5, 64, &mut &bytes[..]);
+    assert_eq!(read, Err(PacketError::PropertyMisplaced(0x11)));
+}
+
+#[test]
+fn bytes_after_a_disconnect_are_not_looked_at() {
+    for version in BOTH {
+        let mut session = accepted(version);
+        let bytes = [&[0xe0, 0][..], &publish(version, "t", 1, b"")].concat();
+        let mut input = &bytes[..];
+        assert_eq!(next(&mut session, &mut input).unwrap(), "DISCONNECT 0x00");
+        assert_eq!(next(&mut session, &mut input), None);
+        assert!(!session.is_connected());
+    }
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let options = ConnectOptions {
+        version: Version::V5,
+        client_id: "c",
+        user_name: Some("u"),
+        password: Some(b"secret"),
+        keep_alive_seconds: 60,
+        clean_start: true,
+    };
+    let mut bytes = Vec::new();
+    encode_connect(&options, &mut bytes);
+    let mut session = Session::new();
+    let event = session.next(&Limits::default(), &mut &bytes[..]).unwrap().unwrap();
+    let secret = format!("{:?}", b"secret");
+    let secret = secret.trim_matches(['[', ']']);
+    for shown in [format!("{options:?}"), format!("{event:?}")] {
+        assert!(shown.contains("\"u\"") && !shown.contains(secret) && !shown.contains("secret"), "{shown}");
     }
 }
