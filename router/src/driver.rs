@@ -130,7 +130,7 @@ pub fn start(
     routes: Arc<Routes>,
     config: &DriverConfig,
 ) -> Result<DriverHandle, DriverError> {
-    let durable = journals.iter().map(|journal| Arc::clone(journal.durable())).collect();
+    let durable: Vec<_> = journals.iter().map(|journal| Arc::clone(journal.durable())).collect();
     let lanes = (0..=u16::MAX)
         .zip(journals)
         .map(|(shard, journal)| Lane::new(&config.directory, name, ShardId(shard), journal));

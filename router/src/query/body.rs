@@ -256,10 +256,7 @@ fn encoding_of(name: &str) -> Option<Encoding> {
 
 /// The byte order shows in the zeros of the first character, which is ASCII in all JSON, or a byte order mark.
 fn transcode(encoding: Encoding, body: &[u8]) -> Option<String> {
-    let little = match body {
-        [0xfe, 0xff, ..] | [0, ..] => false,
-        _ => true,
-    };
+    let little = !matches!(body, [0xfe, 0xff, ..] | [0, ..]);
     if encoding == Encoding::Utf16 {
         let (units, []) = body.as_chunks::<2>() else {
             return None;

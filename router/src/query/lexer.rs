@@ -118,9 +118,9 @@ fn system_name<'a>(input: &mut &'a str) -> Result<&'a str, EmptyError> {
 fn name_end(input: &str) -> usize {
     let mut characters = input.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
-        let inner = matches!(character, '-' | '.') && at > 0;
-        let follows = characters.peek().is_some_and(|&(_, next)| is_word(next));
-        if !is_word(character) && !(inner && follows) {
+        let joins =
+            matches!(character, '-' | '.') && at > 0 && characters.peek().is_some_and(|&(_, next)| is_word(next));
+        if !is_word(character) && !joins {
             return at;
         }
     }
