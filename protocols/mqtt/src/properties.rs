@@ -1,7 +1,7 @@
 //! Properties of MQTT 5: checked once when their packet is read, looked at again only when somebody asks.
 //! - Source: MQTT 5.0 section 2.2.2.
 //! - Shape: length (variable byte integer) | (identifier, value)*; the type of a value follows from its identifier.
-//! - Invariants: a [`PublishProperties`] or [`UserProperties`] holds bytes that passed [`check`], so reading them cannot fail.
+//! - Invariants: a [`PublishProperties`] or [`UserProperties`] holds bytes that passed `check`, so reading them cannot fail.
 //! - Limits: user properties are counted against a maximum; one pass, linear in the bytes.
 
 mod bag;
