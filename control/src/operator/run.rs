@@ -123,6 +123,9 @@ impl Chosen {
 async fn choose(target: &Target, context: &Context<'_>, create: bool) -> Result<Chosen, OperatorError> {
     let given = target.host_name.clone();
     match (&target.data_dir, &target.hub) {
+        (Some(_), None) if target.service.is_some() || target.ca.is_some() => {
+            Err(OperatorError::Usage("--service and --ca go with --hub"))
+        }
         (Some(data_dir), None) => Ok(Chosen {
             operator: Box::new(LocalOperator::open(data_dir, create).await?),
             host_name: given.map_or_else(|| host_name::load(data_dir), Ok)?,
