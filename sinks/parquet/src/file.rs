@@ -105,10 +105,9 @@ impl OpenFile {
     }
 
     /// Writes the footer.
-    pub(crate) fn finish(mut self) -> Result<FinishedFile, ParquetError> {
-        self.writer.finish()?;
-        let bytes = u64::try_from(self.writer.bytes_written()).unwrap_or(u64::MAX);
+    pub(crate) fn finish(self) -> Result<FinishedFile, ParquetError> {
         let file = self.writer.into_inner()?;
+        let bytes = file.metadata()?.len();
         Ok(FinishedFile { file, path: self.path, rows: self.rows, bytes })
     }
 

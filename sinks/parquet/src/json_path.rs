@@ -5,7 +5,7 @@
 //! - Errors: a body that is not JSON has what stood before the error.
 //! - Hot path: [`PathTree::find`] allocates only what it finds.
 
-use jiter::{Jiter, JsonValue, Peek};
+use jiter::{Jiter, Peek};
 
 use crate::limits::PATH_STEPS_MAX;
 
@@ -17,6 +17,16 @@ pub(crate) struct JsonPath(Vec<Step>);
 enum Step {
     Element(usize),
     Key(String),
+}
+
+/// A value that is neither an object nor an array.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Scalar<'a> {
+    Boolean(bool),
+    Double(f64),
+    Long(i64),
+    Null,
+    Text(&'a str),
 }
 
 /// Several paths, merged so that one pass over a body finds all of them.
@@ -77,7 +87,7 @@ impl PathTree {
 
     /// Calls `found` with the number of each path that ends at a string, number, boolean or null, and with that value. Of a key
     /// that repeats, each occurrence is reported.
-    pub(crate) fn find(&self, body: &[u8], found: &mut impl FnMut(usize, &JsonValue<'_>)) {
+    pub(crate) fn find(&self, body: &[u8], found: &mut impl FnMut(usize, Scalar<'_>)) {
         let mut json = Jiter::new(body);
         if let Ok(peek) = json.peek() {
             // What stood before an error in the text counts; `None` only ends the walk.
@@ -100,20 +110,20 @@ impl PathTree {
         }
     }
 
-    fn walk(&self, json: &mut Jiter<'_>, peek: Peek, found: &mut impl FnMut(usize, &JsonValue<'_>)) -> Option<()> {
+    fn walk(&self, json: &mut Jiter<'_>, peek: Peek, found: &mut impl FnMut(usize, Scalar<'_>)) -> Option<()> {
         match peek {
             Peek::Object => self.walk_object(json, found),
             Peek::Array => self.walk_array(json, found),
             _ if self.found.is_empty() => json.known_skip(peek).ok(),
             _ => {
-                let value = json.known_value(peek).ok()?;
-                self.found.iter().for_each(|&number| found(number, &value));
+                let value = scalar(json, peek)?;
+                self.found.iter().for_each(|&number| found(number, value));
                 Some(())
             }
         }
     }
 
-    fn walk_object(&self, json: &mut Jiter<'_>, found: &mut impl FnMut(usize, &JsonValue<'_>)) -> Option<()> {
+    fn walk_object(&self, json: &mut Jiter<'_>, found: &mut impl FnMut(usize, Scalar<'_>)) -> Option<()> {
         let mut key = json.known_object().ok()?;
         while let Some(name) = key {
             let child = self.children.iter().find(|(step, _)| matches!(step, Step::Key(key) if key == name));
@@ -129,7 +139,7 @@ impl PathTree {
         Some(())
     }
 
-    fn walk_array(&self, json: &mut Jiter<'_>, found: &mut impl FnMut(usize, &JsonValue<'_>)) -> Option<()> {
+    fn walk_array(&self, json: &mut Jiter<'_>, found: &mut impl FnMut(usize, Scalar<'_>)) -> Option<()> {
         let mut element = json.known_array().ok()?;
         let mut number = 0;
         while let Some(peek) = element {
@@ -142,6 +152,21 @@ impl PathTree {
             element = json.array_step().ok()?;
         }
         Some(())
+    }
+}
+
+fn scalar<'a>(json: &'a mut Jiter<'_>, peek: Peek) -> Option<Scalar<'a>> {
+    match peek {
+        Peek::Null => json.known_null().ok().map(|()| Scalar::Null),
+        Peek::True | Peek::False => json.known_bool(peek).ok().map(Scalar::Boolean),
+        Peek::String => json.known_str().ok().map(Scalar::Text),
+        _ => {
+            let text = std::str::from_utf8(json.known_number_bytes(peek).ok()?).ok()?;
+            // A number that no 64-bit type holds is no reason to give up on the rest of the body.
+            let double = || text.parse().ok().filter(|double: &f64| double.is_finite()).map(Scalar::Double);
+            let value = text.parse().ok().map(Scalar::Long).or_else(double);
+            Some(value.unwrap_or(Scalar::Null))
+        }
     }
 }
 
@@ -160,13 +185,13 @@ mod tests {
     #[test]
     fn paths_are_found_in_one_pass() {
         let paths = ["$.a", "b.c[1]", "$['d e']", "b[\"c\"][0].x", "$.b"];
-        check(&paths[..1], r#"{"z":[{"a":9}],"a":1.5}"#, &[(0, "Float(1.5)")]);
-        check(&paths[1..3], r#"{"b":{"c":[0,true]},"d e":null}"#, &[(0, "Bool(true)"), (1, "Null")]);
-        check(&paths[1..4], r#"{"b":{"c":[{"x":7},8]}}"#, &[(2, "Int(7)"), (0, "Int(8)")]);
-        check(&["$", "$.a"], r#"{"a":2}"#, &[(1, "Int(2)")]);
-        check(&["$"], "3", &[(0, "Int(3)")]);
-        check(&["a", "a.b"], r#"{"a":{"b":4},"a":5}"#, &[(1, "Int(4)"), (0, "Int(5)")]);
-        check(&["[0]"], "[4]", &[(0, "Int(4)")]);
+        check(&paths[..1], r#"{"z":[{"a":9}],"a":1.5}"#, &[(0, "Double(1.5)")]);
+        check(&paths[1..3], r#"{"b":{"c":[0,true]},"d e":null}"#, &[(0, "Boolean(true)"), (1, "Null")]);
+        check(&paths[1..4], r#"{"b":{"c":[{"x":7},8]}}"#, &[(2, "Long(7)"), (0, "Long(8)")]);
+        check(&["$", "$.a"], r#"{"a":2}"#, &[(1, "Long(2)")]);
+        check(&["$"], "3", &[(0, "Long(3)")]);
+        check(&["a", "a.b"], r#"{"a":{"b":4},"a":5}"#, &[(1, "Long(4)"), (0, "Long(5)")]);
+        check(&["[0]"], "[4]", &[(0, "Long(4)")]);
     }
 
     #[test]
@@ -177,7 +202,7 @@ mod tests {
         let deep = "[".repeat(100_000);
         check(&["a", "[0][0].x"], &deep, &[]);
         check(&["$"], &deep, &[]);
-        check(&["a"], r#"{"a":1,"b":"#, &[(0, "Int(1)")]);
+        check(&["a"], r#"{"a":1,"b":"#, &[(0, "Long(1)")]);
     }
 
     #[test]

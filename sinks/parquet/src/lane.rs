@@ -170,7 +170,8 @@ impl Lane {
         }
         if let Some(pause) = &mut self.pause {
             let seconds = 1_u64.checked_shl(self.failures.saturating_sub(1)).unwrap_or(PAUSE_SECONDS_MAX);
-            let until = *pause.until.get_or_insert(now + Duration::from_secs(seconds.min(PAUSE_SECONDS_MAX)));
+            let pause_time = Duration::from_secs(seconds.min(PAUSE_SECONDS_MAX));
+            let until = *pause.until.get_or_insert_with(|| now + pause_time);
             if now >= until {
                 self.pause = None;
             }

@@ -8,11 +8,10 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, Field};
-use jiter::JsonValue;
 
 use crate::columns::timestamp_type;
 use crate::config::{ColumnConfig, ColumnKind};
-use crate::json_path::{JsonPath, PathTree};
+use crate::json_path::{JsonPath, PathTree, Scalar};
 use crate::row_group::RowRef;
 
 /// The typed columns of one sink.
@@ -79,13 +78,13 @@ impl TypedColumns {
 }
 
 impl Value {
-    fn of(value: &JsonValue<'_>) -> Option<Self> {
+    fn of(value: Scalar<'_>) -> Option<Self> {
         match value {
-            JsonValue::Bool(value) => Some(Self::Boolean(*value)),
-            JsonValue::Float(value) => Some(Self::Double(*value)),
-            JsonValue::Int(value) => Some(Self::Long(*value)),
-            JsonValue::Str(value) => Some(Self::Text(value.to_string())),
-            _ => None,
+            Scalar::Boolean(value) => Some(Self::Boolean(value)),
+            Scalar::Double(value) => Some(Self::Double(value)),
+            Scalar::Long(value) => Some(Self::Long(value)),
+            Scalar::Null => None,
+            Scalar::Text(value) => Some(Self::Text(value.to_owned())),
         }
     }
 }
