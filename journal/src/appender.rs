@@ -43,6 +43,10 @@ impl Appender {
     ///
     /// # Panics
     /// When the batch does not begin at [`Self::next_offset`] or is larger than any record may be: a broken promise of the caller.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the batch goes back by value, so that nothing is allocated when the queue is full"
+    )]
     pub fn append(&mut self, batch: Batch) -> Result<Arc<Batch>, Full> {
         self.shared.queue.push(batch)
     }
@@ -93,6 +97,10 @@ impl Queue {
         Self { batches_max: batches_max.max(1), state: Mutex::new(state), wake: Condvar::new() }
     }
 
+    #[expect(
+        clippy::result_large_err,
+        reason = "the batch goes back by value, so that nothing is allocated when the queue is full"
+    )]
     pub(crate) fn push(&self, batch: Batch) -> Result<Arc<Batch>, Full> {
         let mut state = self.lock();
         assert_eq!(batch.base(), state.next, "a batch has to begin where the one before it ended");

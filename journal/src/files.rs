@@ -15,7 +15,7 @@ pub fn durable_write(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
     let temporary = beside(path);
     write_synced(&temporary, bytes).map_err(JournalError::storage("write", &temporary))?;
     fs::rename(&temporary, path).map_err(JournalError::storage("rename", &temporary))?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(JournalError::storage("sync the directory", directory))

@@ -39,6 +39,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the disk cannot be read. The position stays.
+    #[expect(clippy::should_implement_trait, reason = "an iterator that gave None would be taken for finished")]
     pub fn next(&mut self) -> Result<Option<Arc<Batch>>, JournalError> {
         loop {
             // Looked at before the segments: what is durable now lies in a segment that is known by then.
