@@ -44,6 +44,9 @@ pub(crate) fn admit(
     unix_seconds: u64,
 ) -> Result<Admitted, Refused> {
     const NOT_AUTHORIZED: Refusal = Refusal::NotAuthorized;
+    if connect.authentication_method.is_some() {
+        return Err(refused(Refusal::BadAuthenticationMethod, "enhanced authentication is not spoken here"));
+    }
     let user_name = connect.user_name.ok_or(refused(Refusal::BadUserNameOrPassword, "no user name"))?;
     let user_name = UserName::parse(user_name)
         .map_err(|_| refused(Refusal::BadUserNameOrPassword, "the user name is not {host}/{device}/?api-version=…"))?;

@@ -2,8 +2,8 @@
 //! - Invariants: a shard's thread owns all its state; what is here reaches it through its command queue and atomics.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -81,7 +81,14 @@ struct Running {
     shard: ShardId,
     commands: Commands,
     status: Arc<StatusCells>,
-    thread: JoinHandle<io::Result<()>>,
+    /// Taken when it is waited for.
+    thread: Mutex<Option<JoinHandle<io::Result<()>>>>,
+}
+
+impl Running {
+    fn has_ended(&self) -> bool {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(JoinHandle::is_finished)
+    }
 }
 
 /// The running shards.
@@ -133,7 +140,7 @@ impl Ingest {
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{number}"))
                 .spawn(move || build.run(shard, poll, sockets, journal, own_commands, peers))?;
-            shards.push(Running { shard, commands: own, status, thread });
+            shards.push(Running { shard, commands: own, status, thread: Mutex::new(Some(thread)) });
         }
         Ok(Self { shards })
     }
@@ -157,7 +164,7 @@ impl Ingest {
             turns: running.status.turns.load(Ordering::Relaxed),
             connections: running.status.connections.load(Ordering::Relaxed),
             is_blocked: running.status.is_blocked.load(Ordering::Relaxed),
-            has_ended: running.thread.is_finished(),
+            has_ended: running.has_ended(),
         };
         self.shards.iter().map(status).collect()
     }
@@ -166,12 +173,13 @@ impl Ingest {
     ///
     /// # Errors
     /// What ended a shard before its time.
-    pub fn drain(self, deadline: Instant) -> io::Result<()> {
+    pub fn drain(&self, deadline: Instant) -> io::Result<()> {
         self.tell_all(&Command::Drain { deadline });
         let mut result = Ok(());
-        for running in self.shards {
-            let ended = running.thread.join().unwrap_or_else(|_| Err(io::Error::other("a shard panicked")));
-            result = result.and(ended);
+        for running in &self.shards {
+            let thread = running.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let ended = thread.map_or(Ok(Ok(())), JoinHandle::join);
+            result = result.and(ended.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))));
         }
         result
     }
@@ -179,7 +187,7 @@ impl Ingest {
     /// A shard that has ended takes no commands, and needs none.
     fn tell_all(&self, command: &Command) {
         for running in &self.shards {
-            while !running.thread.is_finished() && running.commands.send(command.clone()).is_err() {
+            while !running.has_ended() && running.commands.send(command.clone()).is_err() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
@@ -188,10 +196,8 @@ impl Ingest {
 
 fn wake_on_progress(journal: &Journal, kafka: Option<&Arc<Watermark>>, commands: Option<&Commands>) {
     for watermark in [Some(journal.durable()), kafka].into_iter().flatten() {
-        if let Some(commands) = commands.cloned()
-            && watermark.listen(vec![Box::new(move |_| commands.wake())]).is_err()
-        {
-            tracing::error!("a watermark has a listener already: acknowledgements will wait for the tick");
+        if let Some(commands) = commands.cloned() {
+            watermark.listen(Box::new(move |_| commands.wake()));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A position that only moves forward, written by one thread and watched by others.
 //! - Invariants: the value never goes back. Listeners are called after the value is visible, on the writer's thread, and must not block.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use crate::ids::Offset;
 
@@ -13,7 +13,7 @@ pub type Listener = Box<dyn Fn(Offset) + Send + Sync>;
 #[derive(Default)]
 pub struct Watermark {
     offset: AtomicU64,
-    listeners: OnceLock<Vec<Listener>>,
+    listeners: RwLock<Vec<Listener>>,
 }
 
 impl std::fmt::Debug for Watermark {
@@ -26,7 +26,7 @@ impl Watermark {
     /// A watermark that stands at `offset`.
     #[must_use]
     pub fn new(offset: Offset) -> Self {
-        Self { offset: AtomicU64::new(offset.0), listeners: OnceLock::new() }
+        Self { offset: AtomicU64::new(offset.0), listeners: RwLock::default() }
     }
 
     /// Where it stands: everything below is done.
@@ -40,16 +40,13 @@ impl Watermark {
         if self.offset.fetch_max(offset.0, Ordering::AcqRel) >= offset.0 {
             return;
         }
-        for listener in self.listeners.get().into_iter().flatten() {
+        for listener in self.listeners.read().unwrap_or_else(PoisonError::into_inner).iter() {
             listener(offset);
         }
     }
 
-    /// Sets who is called. Once, while the program is wired; a second call is refused.
-    ///
-    /// # Errors
-    /// Gives the listeners back when others are already set.
-    pub fn listen(&self, listeners: Vec<Listener>) -> Result<(), Vec<Listener>> {
-        self.listeners.set(listeners)
+    /// Adds one who is called after each advance from now on. For the wiring of a program: listeners are never taken out.
+    pub fn listen(&self, listener: Listener) {
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 }

@@ -12,6 +12,8 @@ mod in_flight;
 mod request;
 mod restart;
 mod sink;
+mod topic;
 
 pub use config::{Compression, HeaderSet, KafkaConfig};
 pub use sink::KafkaSink;
+pub use topic::{Topic, TopicError};

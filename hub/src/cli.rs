@@ -1,0 +1,181 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use millrace_control::operator::{DeviceCommand, PolicyCommand};
+
+/// Self-hosted telemetry ingestion for devices that speak MQTT and Azure IoT Hub's protocol.
+#[derive(Debug, Parser)]
+#[command(
+    name = "millrace",
+    version,
+    about,
+    after_help = "\
+Try it:
+  millrace serve --data-dir ./data &
+  millrace device create pump-1 --data-dir ./data      prints the connection string for the device's SDK
+  millrace route test \"temperatureAlert = 'true'\" --property temperatureAlert=true"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What can be asked of the program.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the hub until SIGTERM or Ctrl-C, then drain and exit.
+    Serve(ServeArguments),
+    /// Create, list, show, disable, enable, delete and import devices.
+    Device(DeviceArguments),
+    /// The hub's own keys.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Try routing queries.
+    Route(RouteArguments),
+    /// Check configuration files.
+    Config(ConfigArguments),
+    /// Look into journals.
+    Journal(JournalArguments),
+}
+
+/// `millrace device`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  millrace device create pump-1 --data-dir ./data        prints the connection string and nothing else
+  millrace device import fleet.csv --data-dir ./data     lines of `id,base64 key`
+  millrace device list --hub http://127.0.0.1:9464       with the service connection string in MILLRACE_CONNECTION_STRING
+
+With --data-dir it works while the hub runs and while it does not; a running hub follows within a second.
+Exit codes: 0 done, 1 failed, 2 wrong usage.")]
+pub(crate) struct DeviceArguments {
+    #[command(subcommand)]
+    pub(crate) command: DeviceCommand,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// `millrace serve`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --config and addresses it listens for MQTT on 127.0.0.1:1883, for MQTT over TLS on 127.0.0.1:8883 (with a private CA,
+made on first start: DIR/tls/ca.pem), and for metrics, health and the service API on 127.0.0.1:9464. Every message goes to
+Parquet files in DIR/parquet. SIGHUP, or a change of the file, loads new routes and certificates; a bad file changes nothing.
+
+Exit codes: 0 drained and stopped, 1 failed, 2 wrong usage or configuration.")]
+pub(crate) struct ServeArguments {
+    /// Configuration file (TOML); every value has a default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory of journal, registry, keys and Parquet files; made if it does not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Listen for MQTT without TLS on this address.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) mqtt: Option<SocketAddr>,
+    /// Listen for MQTT over TLS on this address.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) mqtts: Option<SocketAddr>,
+    /// Serve metrics, health and the service API on this address.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// `millrace route`
+#[derive(Debug, Args)]
+pub(crate) struct RouteArguments {
+    #[command(subcommand)]
+    pub(crate) command: RouteCommand,
+}
+
+/// What can be asked about routes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Try a condition against a sample message and explain the answer.
+    #[command(after_help = "\
+Examples:
+  millrace route test \"level = 'critical' AND $body.temperature > 70\" --property level=critical \\
+      --content-type application/json --content-encoding utf-8 --body '{\"temperature\": 71}'
+  millrace route test \"\\$connectionDeviceId = 'pump-1'\" --device pump-1
+
+Exit codes: 0 the condition is true, 1 it is not, 2 it cannot be compiled.")]
+    Test(RouteTestArguments),
+}
+
+/// `millrace route test`
+#[derive(Debug, Args)]
+pub(crate) struct RouteTestArguments {
+    /// The condition, in the routing query language of Azure IoT Hub.
+    pub(crate) condition: String,
+    /// Device id of the sample message.
+    #[arg(long, value_name = "ID", default_value = "device-1")]
+    pub(crate) device: String,
+    /// Module id of the sample message.
+    #[arg(long, value_name = "ID")]
+    pub(crate) module: Option<String>,
+    /// Application property; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) property: Vec<String>,
+    /// Content type of the sample message.
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// Content encoding of the sample message.
+    #[arg(long, value_name = "ENCODING")]
+    pub(crate) content_encoding: Option<String>,
+    /// Message id of the sample message.
+    #[arg(long, value_name = "ID")]
+    pub(crate) message_id: Option<String>,
+    /// Body of the sample message.
+    #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "body_file")]
+    pub(crate) body: String,
+    /// File with the body of the sample message.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body_file: Option<PathBuf>,
+    /// Print the explanation as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `millrace config`
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+/// What can be asked about configuration files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Report everything that is wrong with a file, each with its line.
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// Print the problems as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `millrace journal`
+#[derive(Debug, Args)]
+pub(crate) struct JournalArguments {
+    #[command(subcommand)]
+    pub(crate) command: JournalCommand,
+}
+
+/// What can be asked about journals.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Segments, records, offsets and damage of a shard's journal, or of all shards below a data directory. Changes nothing.
+    Inspect {
+        /// `DATA_DIR`, `DATA_DIR/journal` or one shard's directory.
+        directory: PathBuf,
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

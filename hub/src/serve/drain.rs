@@ -1,0 +1,55 @@
+//! The end: stop accepting, acknowledge what was read, deliver, complete the open files, exit.
+//! - Invariants: what a dead sink could not take in time stays in the journal, and is said. Nothing acknowledged is lost whatever fails here.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use millrace_router::{DriverHandle, DriverState};
+
+use super::parts::{Hub, Stopped};
+
+/// Time for the last acknowledgements: a sync of the journal, with a slow disk in mind.
+const ACKNOWLEDGE: Duration = Duration::from_secs(5);
+
+/// A sink may be in the middle of a call when its time is over.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the drivers are asked whether they have ended.
+const POLL: Duration = Duration::from_millis(10);
+
+impl Hub {
+    /// See the module's documentation.
+    pub(crate) async fn drain(self, stopped: anyhow::Result<Stopped>) -> anyhow::Result<()> {
+        let signal = stopped?;
+        tracing::info!(%signal, seconds = self.drain.as_secs(), "draining");
+        self.is_draining.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + self.drain;
+        self.ingest.drain(Instant::now() + ACKNOWLEDGE).context("a shard failed")?;
+        drain_drivers(&self.drivers, deadline);
+        drop(self.trimmer);
+        drop(self.exchangeable);
+        for journal in self.journals {
+            journal.close().context("a journal could not be closed")?;
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// All at once, because a dead one would use up the time of the others.
+fn drain_drivers(drivers: &[DriverHandle], deadline: Instant) {
+    drivers.iter().for_each(|driver| driver.begin_drain(deadline));
+    for driver in drivers {
+        let has_ended = || matches!(driver.state(), DriverState::Drained | DriverState::Broken { .. });
+        while !has_ended() && Instant::now() < deadline + GRACE {
+            std::thread::sleep(POLL);
+        }
+        let (name, left) = (driver.name(), driver.lag().iter().sum::<u64>());
+        if left == 0 {
+            tracing::info!(name, "endpoint drained");
+        } else {
+            tracing::warn!(name, left, "endpoint not drained in time: the journal keeps what is left");
+        }
+    }
+}

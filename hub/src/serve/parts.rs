@@ -1,0 +1,177 @@
+//! The running hub: all parts, and the loop that waits for signals.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use millrace_ingest::{Ingest, Listeners, Transport, Wiring};
+use millrace_journal::Journal;
+use millrace_model::{DeadLetter, ShardId};
+use millrace_router::{DeadLetters, DriverHandle, RouteTable, Routes, Trimmer};
+use rustls::ServerConfig;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::data_directory::DataDirectory;
+use super::health::Health;
+use super::registry::Registry;
+use super::reload::{Exchangeable, Source};
+use super::{admin, certificates, endpoints, telemetry};
+use crate::config::Config;
+
+/// How often the configuration file is looked at.
+const FILE_WATCH: Duration = Duration::from_secs(1);
+
+/// See the module's documentation.
+pub(crate) struct Hub {
+    pub(super) ingest: Arc<Ingest>,
+    pub(super) journals: Vec<Journal>,
+    pub(super) drivers: Arc<Vec<DriverHandle>>,
+    pub(super) trimmer: Trimmer,
+    pub(super) drain: Duration,
+    pub(super) is_draining: Arc<AtomicBool>,
+    pub(super) exchangeable: Exchangeable,
+    source: Source,
+    _data_directory: DataDirectory,
+}
+
+/// Which signal ended the hub.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopped(&'static str);
+
+impl Hub {
+    /// Builds and starts everything.
+    pub(crate) async fn start(config: Config, data_directory: &Path, source: Source) -> anyhow::Result<Self> {
+        let data_directory = DataDirectory::open(data_directory)?;
+        let path = data_directory.path().to_owned();
+        let metrics = telemetry::start()?;
+        let listeners = Listeners::bind(&config.ingest)?;
+        let admin_listener = match config.admin {
+            Some(address) => Some(admin::bind(address).await?),
+            None => None,
+        };
+        let tls = tls(&config, &data_directory)?;
+        let host = config.ingest.host_names.first().map_or("localhost", String::as_str);
+        let registry = Registry::open(&path, &config.registry, host).await?;
+        let journals = open_journals(&config, &data_directory)?;
+        let letters = DeadLetters::open(&data_directory.part("dead-letter")?, config.dead_letter_bytes_max);
+        let dead_letters: Arc<dyn DeadLetter> = Arc::new(letters.context("cannot open the dead letters")?);
+        let names: Vec<String> = config.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect();
+        let routes = Arc::new(Routes::new(table(&config, &names)?, Arc::clone(&dead_letters)));
+        let drivers = endpoints::start_all(&endpoints::Surroundings {
+            data_directory: &path,
+            journals: &journals,
+            routes: &routes,
+            dead_letters: &dead_letters,
+            endpoints: &config.endpoints,
+        })?;
+        let kafka = endpoints::kafka_watermarks(&config.endpoints, &drivers, journals.len());
+        let drivers = Arc::new(drivers);
+        let trimmer = Trimmer::start(journals.clone(), &drivers).context("cannot start the trimmer")?;
+        announce(&listeners);
+        let wiring = Wiring {
+            directory: Arc::clone(&registry.directory) as Arc<dyn millrace_ingest::Directory>,
+            tls: tls.clone(),
+            journals: journals.clone(),
+            kafka,
+        };
+        let ingest = Arc::new(Ingest::start(config.ingest, listeners, wiring).context("cannot start the shards")?);
+        let is_draining = Arc::new(AtomicBool::new(false));
+        if let Some(listener) = admin_listener {
+            tracing::info!(address = %listener.local_addr()?, "admin: /metrics, /healthz, /readyz, /devices");
+            let parts = (Arc::clone(&ingest), journals.clone(), Arc::clone(&drivers), Arc::clone(&is_draining));
+            let health = Arc::new(Health::new(parts.0, parts.1, parts.2, parts.3));
+            admin::serve(listener, health, metrics, registry.service.clone());
+        }
+        registry.follow(Arc::clone(&ingest));
+        let exchangeable =
+            Exchangeable { routes, endpoints: names, hub_name: config.hub_name, tls, certificate: config.certificate };
+        Ok(Self {
+            ingest,
+            journals,
+            drivers,
+            trimmer,
+            drain: config.drain,
+            is_draining,
+            exchangeable,
+            source,
+            _data_directory: data_directory,
+        })
+    }
+
+    /// Waits for the signal to stop; loads configuration anew when asked to.
+    pub(crate) async fn run(&self) -> anyhow::Result<Stopped> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut watch = tokio::time::interval(FILE_WATCH);
+        let mut modified = self.source.modified();
+        tracing::info!("ready");
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(Stopped("SIGTERM")),
+                _ = interrupt.recv() => return Ok(Stopped("SIGINT")),
+                _ = hang_up.recv() => self.exchangeable.reload(&self.source),
+                _ = watch.tick() => {
+                    let now = self.source.modified();
+                    if now.is_some() && now != modified {
+                        modified = now;
+                        self.exchangeable.reload(&self.source);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+fn announce(listeners: &Listeners) {
+    for (transport, address) in listeners.addresses() {
+        match transport {
+            Transport::Tls => tracing::info!(%address, "listening for MQTT over TLS"),
+            Transport::Tcp if address.ip().is_loopback() => tracing::info!(%address, "listening for MQTT"),
+            Transport::Tcp => {
+                tracing::warn!(%address, "listening for MQTT without TLS on an address that others reach")
+            }
+        }
+    }
+}
+
+fn tls(config: &Config, data_directory: &DataDirectory) -> anyhow::Result<Option<Arc<ArcSwap<ServerConfig>>>> {
+    if !config.ingest.listeners.iter().any(|listener| listener.transport == Transport::Tls) {
+        return Ok(None);
+    }
+    let server_config = match &config.certificate {
+        Some((certificate, key)) => certificates::from_files(certificate, key)?,
+        None => certificates::private(&data_directory.part("tls")?, &config.ingest.host_names)?,
+    };
+    Ok(Some(Arc::new(ArcSwap::new(server_config))))
+}
+
+/// Opens the journal of every shard, and those that an earlier, larger number of shards has left: they still hold messages.
+fn open_journals(config: &Config, data_directory: &DataDirectory) -> anyhow::Result<Vec<Journal>> {
+    let shards = config.ingest.shards.max(data_directory.shards()?);
+    let directory = data_directory.part("journal")?;
+    let open = |shard| {
+        let (journal, recovery) = Journal::open(ShardId(shard), &directory, &config.journal)
+            .with_context(|| format!("cannot open the journal of shard {shard}"))?;
+        let quarantined = recovery.quarantined.len();
+        let truncated_bytes = recovery.truncated_bytes;
+        tracing::info!(shard, next = %recovery.next, truncated_bytes, quarantined, "journal opened");
+        Ok(journal)
+    };
+    (0..shards).map(open).collect()
+}
+
+fn table(config: &Config, endpoints: &[String]) -> anyhow::Result<RouteTable> {
+    let routing = &config.routing;
+    RouteTable::compile(&routing.routes, &routing.enrichments, &routing.fallback, endpoints, &config.hub_name)
+        .map_err(|errors| anyhow::anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+}

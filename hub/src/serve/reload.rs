@@ -1,0 +1,76 @@
+//! New routes and certificates without a restart: on SIGHUP, or when the configuration file changes.
+//! - Invariants: a file with any mistake changes nothing, and is reported with line and reason. What cannot be exchanged at run time
+//!   (addresses, endpoints, shards) is left as it is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use millrace_router::{RouteTable, Routes};
+use rustls::ServerConfig;
+
+use super::certificates;
+use crate::config::{Config, Flags};
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) flags: Flags,
+}
+
+impl Source {
+    /// When the file was last changed.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.file.as_ref()?).and_then(|metadata| metadata.modified()).ok()
+    }
+}
+
+/// What can be exchanged.
+pub(crate) struct Exchangeable {
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) hub_name: String,
+    pub(crate) tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    /// The certificate's files; `None`: the private CA's.
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl Exchangeable {
+    /// Reads everything anew and puts it into place, or says why not.
+    pub(crate) fn reload(&self, source: &Source) {
+        match self.routes_from(source) {
+            Ok(Some(table)) => {
+                self.routes.replace(table);
+                tracing::info!("routes loaded");
+            }
+            Ok(None) => {}
+            Err(reasons) => {
+                for reason in reasons {
+                    tracing::error!(%reason, "the configuration was not loaded: the old routes stay");
+                }
+            }
+        }
+        if let (Some(tls), Some((certificate, key))) = (&self.tls, &self.certificate) {
+            match certificates::from_files(certificate, key) {
+                Ok(config) => tls.store(config),
+                Err(error) => tracing::error!(error = format!("{error:#}"), "the old certificate stays"),
+            }
+        }
+    }
+
+    fn routes_from(&self, source: &Source) -> Result<Option<RouteTable>, Vec<String>> {
+        let Some(file) = &source.file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| vec![format!("{}: {error}", file.display())])?;
+        let named = |problem: &dyn std::fmt::Display| format!("{}: {problem}", file.display());
+        let config = Config::resolve(&text, &source.flags)
+            .map_err(|problems| problems.iter().map(|problem| named(problem)).collect::<Vec<_>>())?;
+        let routing = &config.routing;
+        RouteTable::compile(&routing.routes, &routing.enrichments, &routing.fallback, &self.endpoints, &self.hub_name)
+            .map(Some)
+            .map_err(|errors| errors.iter().map(|error| named(error)).collect())
+    }
+}
