@@ -170,14 +170,15 @@ impl Connection {
             }
             self.greet(turn)?;
         }
+        if readable {
+            self.receive(turn)?;
+        }
+        // After reading: a TLS handshake goes on with what was read.
         if let Some(transport) = &mut self.transport {
             transport.flush()?;
         }
         if !self.unwritten.is_empty() {
             self.write_rest()?;
-        }
-        if readable {
-            self.receive(turn)?;
         }
         if self.state == State::Open { self.pump(turn) } else { Ok(()) }
     }
@@ -236,7 +237,7 @@ impl Connection {
     }
 
     /// Says good-bye, as far as the socket takes it.
-    pub(crate) fn leave(&mut self, turn: &mut Turn) -> Result<(), Ending> {
+    pub(crate) fn leave(&mut self, turn: &Turn) -> Result<(), Ending> {
         if self.state != State::Open {
             return Ok(());
         }
@@ -249,7 +250,7 @@ impl Connection {
         self.window.len() >= turn.window_max || !self.unwritten.is_empty()
     }
 
-    fn greet(&mut self, turn: &mut Turn) -> Result<(), Ending> {
+    fn greet(&mut self, turn: &Turn) -> Result<(), Ending> {
         let mut packet = Vec::with_capacity(256);
         let now_seconds = turn.settings.clock.unix_ns(turn.now_ns) / 1_000_000_000;
         packets::connect(&turn.settings, self.index, &self.id, now_seconds, &mut packet);

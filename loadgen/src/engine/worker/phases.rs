@@ -121,7 +121,7 @@ impl Worker {
         for connection in &mut self.connections {
             self.turn.tally.unacknowledged += number::wide(connection.window.len());
             // A connection that fails now has nothing left to lose.
-            connection.leave(&mut self.turn).unwrap_or_default();
+            connection.leave(&self.turn).unwrap_or_default();
             connection.end(State::Idle);
         }
     }

@@ -37,8 +37,9 @@ fn write(path: &Path, rows: &[(&str, u16, u64, u64)], in_property: bool) {
         bodies.push(body);
     }
     let devices: DictionaryArray<Int32Type> = rows.iter().map(|row| row.0).collect();
+    let devices: ArrayRef = Arc::new(devices);
     let batch = RecordBatch::try_from_iter([
-        ("device_id", Arc::new(devices) as ArrayRef),
+        ("device_id", devices),
         ("shard", Arc::new(rows.iter().map(|row| row.1).collect::<UInt16Array>())),
         ("offset", Arc::new(rows.iter().map(|row| row.2).collect::<UInt64Array>())),
         ("body", Arc::new(bodies.iter().map(|body| Some(body.as_slice())).collect::<BinaryArray>())),
