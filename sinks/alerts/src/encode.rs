@@ -40,6 +40,18 @@ impl Writer {
         self.length(bytes.len());
         self.0.extend_from_slice(bytes);
     }
+
+    /// What `write` appends, behind its length.
+    pub(crate) fn prefixed(&mut self, write: impl FnOnce(&mut Self)) {
+        let at = self.0.len();
+        self.u32(0);
+        let start = self.0.len();
+        write(self);
+        let length = u32::try_from(self.0.len() - start).unwrap_or(u32::MAX);
+        if let Some(place) = self.0.get_mut(at..start) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+    }
 }
 
 /// Takes from a slice.

@@ -52,9 +52,7 @@ impl Frame {
     pub(crate) fn add_device(&mut self, device: &Device) {
         self.devices += 1;
         self.records.bytes(device.key.as_bytes());
-        let mut record = Writer::default();
-        write_device(&mut record, device);
-        self.records.bytes(&record.0);
+        self.records.prefixed(|record| write_device(record, device));
     }
 
     /// Its bytes.
@@ -220,10 +218,13 @@ fn write_window(out: &mut Writer, window: &Window) {
     let filled = || window.buckets.iter().zip(0_u8..).filter(|(bucket, _)| bucket.count > 0);
     out.u8(u8::try_from(filled().count()).unwrap_or(u8::MAX));
     for (bucket, place) in filled() {
-        out.u8(place);
-        out.u32(bucket.count);
-        out.u32(bucket.first_ms);
-        out.f64(bucket.value);
+        // In one piece: a frame may hold millions of these, and the sink's thread waits for it.
+        let mut bytes = [0; 17];
+        bytes[0] = place;
+        bytes[1..5].copy_from_slice(&bucket.count.to_le_bytes());
+        bytes[5..9].copy_from_slice(&bucket.first_ms.to_le_bytes());
+        bytes[9..17].copy_from_slice(&bucket.value.to_le_bytes());
+        out.0.extend_from_slice(&bytes);
     }
 }
 
