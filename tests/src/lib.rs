@@ -2,3 +2,4 @@
 //! - Invariants: every server runs on a free loopback port in its own temporary directory, and ends with the value that started it.
 
 pub mod kafka;
+pub mod python;
