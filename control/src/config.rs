@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub struct RegistryConfig {
     /// How often a running hub looks for changes that another process has made, in milliseconds. Default 200.
     pub poll_ms: u64,
-    /// Identities that the hub holds in memory at most; those behind it cannot connect. Default 5,000,000 (about 700 MB).
+    /// Identities that the hub holds in memory at most; those behind it cannot connect. Default 5,000,000 (about 800 MB).
     pub identities_max: usize,
     /// How far a client's clock may be off when it makes a token for the service API, in seconds. Default 300.
     pub token_skew_seconds: u64,

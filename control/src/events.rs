@@ -12,6 +12,8 @@ pub const FOLLOW_FAILURES_TOTAL: &str = "millrace_registry_follow_failures_total
 pub const LOADS_TOTAL: &str = "millrace_registry_loads_total";
 /// How long the last load took.
 pub const LOAD_SECONDS: &str = "millrace_registry_load_seconds";
+/// Changes that were not taken over because `identities_max` is reached.
+pub const LEFT_OUT_TOTAL: &str = "millrace_registry_left_out_total";
 /// Requests to the service API that were refused for want of a valid token or permission.
 pub const REFUSALS_TOTAL: &str = "millrace_service_refusals_total";
 
@@ -21,7 +23,15 @@ pub(crate) fn loaded(identities: usize, left_out: usize, took: Duration) {
     metrics::gauge!(LOAD_SECONDS).set(took.as_secs_f64());
     tracing::info!(identities, seconds = took.as_secs_f64(), "registry loaded");
     if left_out > 0 {
-        tracing::error!(left_out, "registry.identities_max is reached: some identities cannot connect");
+        full(left_out, true);
+    }
+}
+
+/// Identities were left out because `identities_max` is reached. Logged when it begins, not each time.
+pub(crate) fn full(left_out: usize, first: bool) {
+    metrics::counter!(LEFT_OUT_TOTAL).increment(u64::try_from(left_out).unwrap_or(u64::MAX));
+    if first {
+        tracing::error!("registry.identities_max is reached: some identities cannot connect");
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Follower {
     directory: Arc<RegistryDirectory>,
     sequence: i64,
     poll: Duration,
+    full: bool,
 }
 
 impl std::fmt::Debug for Follower {
@@ -44,7 +45,7 @@ impl Follower {
         config: &RegistryConfig,
     ) -> Result<Self, RegistryError> {
         let poll = Duration::from_millis(config.poll_ms.max(1));
-        let mut follower = Self { store, directory, sequence: 0, poll };
+        let mut follower = Self { store, directory, sequence: 0, poll, full: false };
         follower.load(&mut |_| {}).await?;
         Ok(follower)
     }
@@ -101,11 +102,16 @@ impl Follower {
         Ok(taken)
     }
 
-    fn take(&self, change: LoggedChange) -> Option<Change> {
+    fn take(&mut self, change: LoggedChange) -> Option<Change> {
         let kind = match &change.now {
             Some(record) => match self.directory.put(record) {
                 Stored::Changed(kind) => kind,
-                Stored::Same | Stored::Full => return None,
+                Stored::Same => return None,
+                Stored::Full => {
+                    events::full(1, !self.full);
+                    self.full = true;
+                    return None;
+                }
             },
             None => self.directory.remove(&change.name).then_some(ChangeKind::Deleted)?,
         };
@@ -145,6 +151,7 @@ impl Follower {
             }
         }
         self.sequence = sequence;
+        self.full = left_out > 0;
         events::loaded(self.directory.len(), left_out, begun.elapsed());
         Ok(())
     }
