@@ -172,7 +172,7 @@ fn a_damaged_header_costs_no_record() {
     assert_eq!(rig.read_all(Offset(0)), []);
     assert_eq!((rig.recovery.truncated_bytes, rig.recovery.quarantined.len()), (0, 2));
     let copy = disk.contents(rig.recovery.quarantined[1].copy.as_ref().unwrap());
-    assert!(image[START..].starts_with(&copy) && copy.len() > ends[3] - START - 8);
+    assert!(image[START..].starts_with(&copy) && copy.len() > ends[3] - START - 64);
 }
 
 #[test]
