@@ -339,7 +339,9 @@ impl BatchBuilder {
     /// Whether it has to be sealed before the next message.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.columns.bytes.len() >= BATCH_BYTES_MAX || self.len() >= BATCH_MESSAGES_MAX
+        self.columns.bytes.len() >= BATCH_BYTES_MAX
+            || self.columns.identities.len() >= BATCH_BYTES_MAX
+            || self.len() >= BATCH_MESSAGES_MAX
     }
 
     /// Closes the batch under its place in the journal and opens the next one.
