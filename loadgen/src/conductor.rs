@@ -100,7 +100,7 @@ fn conduct(
         }
         if shown.elapsed() >= SECOND {
             servers.iter_mut().for_each(|server| server.look(collector.is_measured(phase)));
-            live.show(collector.phase_name(phase), &std::mem::take(&mut sum));
+            live.show(collector.phase_name(phase), &std::mem::take(&mut sum), collector.gauges());
             shown = Instant::now();
         }
     }

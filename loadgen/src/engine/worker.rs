@@ -76,6 +76,8 @@ pub(crate) struct Worker {
     churn_due: f64,
     churn_next: usize,
     second_started_ns: u64,
+    /// End of the last tally.
+    shipped_ns: u64,
     cpu_ns: u64,
     ledger: Option<Writer>,
     notices: SyncSender<Notice>,
@@ -123,6 +125,7 @@ impl Worker {
             churn_due: 0.0,
             churn_next: 0,
             second_started_ns: now_ns,
+            shipped_ns: now_ns,
             cpu_ns: 0,
             ledger,
             notices,
@@ -157,7 +160,7 @@ impl Worker {
                 self.keep_house()?;
             }
             if self.turn.now_ns >= self.second_started_ns + SECOND_NS {
-                self.end_second()?;
+                self.ship(false)?;
             }
         }
         self.close_all();
@@ -171,7 +174,7 @@ impl Worker {
     fn wait(&mut self, events: &mut Events) -> Result<()> {
         let next_timer = self.timers.peek().map_or(NEVER, |Reverse((at_ns, _))| *at_ns);
         let next_connect = self.connector.next_ns();
-        let mut next = next_timer.min(next_connect).min(self.housekeeping_ns);
+        let mut next = next_timer.min(next_connect).min(self.housekeeping_ns).min(self.second_started_ns + SECOND_NS);
         let go_ns = self.turn.settings.go_ns();
         if self.phase == 0 {
             next = next.min(go_ns);
@@ -275,23 +278,22 @@ impl Worker {
         self.ledger.as_mut().map_or(Ok(()), Writer::flush)
     }
 
-    fn end_second(&mut self) -> Result<()> {
-        self.ship(false)
-    }
-
     /// Hands the tally on. When the conductor is behind, the tally just grows, unless it is the `last` of its phase.
     fn ship(&mut self, last: bool) -> Result<()> {
         let now_ns = self.turn.settings.clock.now_ns();
         let cpu_ns = thread_cpu_ns();
         let tally = &mut self.turn.tally;
         tally.cpu_ns += cpu_ns.saturating_sub(self.cpu_ns);
-        tally.wall_ns += now_ns.saturating_sub(self.second_started_ns);
+        tally.wall_ns += now_ns.saturating_sub(self.shipped_ns);
         tally.phase = self.phase;
         tally.second = self.second_started_ns.saturating_sub(self.phase_started_ns) / SECOND_NS;
         tally.open = self.connector.open();
         tally.in_flight = number::wide(self.connections.iter().map(|connection| connection.window.len()).sum());
         self.cpu_ns = cpu_ns;
-        self.second_started_ns = now_ns;
+        self.shipped_ns = now_ns;
+        if !last {
+            self.second_started_ns += now_ns.saturating_sub(self.second_started_ns) / SECOND_NS * SECOND_NS;
+        }
         let fresh = Tally { source: tally.source.clone(), ..Tally::default() };
         let full = Box::new(std::mem::replace(tally, fresh));
         if last {

@@ -17,17 +17,15 @@ impl Live {
     }
 
     /// Shows the sum of what all threads told since the last line.
-    pub(crate) fn show(&self, phase: &str, tally: &Tally) {
+    pub(crate) fn show(&self, phase: &str, tally: &Tally, (open, in_flight): (u64, u64)) {
         if self.is_quiet {
             return;
         }
         let latency = tally.latency.quantiles();
         let line = format!(
-            "{phase:<6} open {:>6}  sent {:>8}/s  acked {:>8}/s  in flight {:>6}  p50 {:>7} us  p99 {:>7} us  max {:>8} us  lost {}",
-            tally.open,
+            "{phase:<6} open {open:>6}  sent {:>8}/s  acked {:>8}/s  in flight {in_flight:>6}  p50 {:>7} us  p99 {:>7} us  max {:>8} us  lost {}",
             tally.sent,
             tally.acknowledged,
-            tally.in_flight,
             latency.p50,
             latency.p99,
             latency.max,

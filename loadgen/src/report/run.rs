@@ -72,7 +72,7 @@ pub struct Messages {
 pub struct Connections {
     /// Asked for.
     pub wanted: u32,
-    /// Open at the end of the last measured second.
+    /// Open at the end, before the generator closed them.
     pub open: u64,
     /// Attempts.
     pub started: u64,
@@ -152,23 +152,58 @@ pub(crate) struct Collector {
     phases: BTreeMap<usize, Tally>,
     /// Processor and wall time of each thread in measured phases.
     threads: BTreeMap<String, (u64, u64)>,
+    /// Open connections and unacknowledged messages: the last word of each thread, in all and by second.
+    gauges: Gauges,
+    gauges_by_second: BTreeMap<(usize, u64), Gauges>,
+}
+
+/// Gauges by thread.
+#[derive(Debug, Clone, Default)]
+struct Gauges(BTreeMap<String, (u64, u64)>);
+
+impl Gauges {
+    fn set(&mut self, tally: &Tally) {
+        self.0.insert(tally.source.clone(), (tally.open, tally.in_flight));
+    }
+
+    fn open(&self) -> u64 {
+        self.0.values().map(|(open, _)| open).sum()
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.0.values().map(|(_, in_flight)| in_flight).sum()
+    }
 }
 
 impl Collector {
     /// An empty one.
     pub(crate) fn new(plan: Plan) -> Self {
-        Self { plan, seconds: BTreeMap::new(), phases: BTreeMap::new(), threads: BTreeMap::new() }
+        Self {
+            plan,
+            seconds: BTreeMap::new(),
+            phases: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            gauges: Gauges::default(),
+            gauges_by_second: BTreeMap::new(),
+        }
     }
 
     /// Adds a tally.
     pub(crate) fn add(&mut self, tally: &Tally) {
         self.seconds.entry((tally.phase, tally.second)).or_default().merge(tally);
         self.phases.entry(tally.phase).or_default().merge(tally);
+        self.gauges.set(tally);
+        self.gauges_by_second.entry((tally.phase, tally.second)).or_default().set(tally);
         if self.is_measured(tally.phase) {
             let (cpu_ns, wall_ns) = self.threads.entry(tally.source.clone()).or_default();
             *cpu_ns += tally.cpu_ns;
             *wall_ns += tally.wall_ns;
         }
+    }
+
+    /// Open connections and unacknowledged messages by now.
+    pub(crate) fn gauges(&self) -> (u64, u64) {
+        (self.gauges.open(), self.gauges.in_flight())
     }
 
     /// Whether a phase of the plan is measured.
@@ -251,10 +286,9 @@ impl Collector {
     }
 
     fn connections(&self, whole: Tally) -> Connections {
-        let measured = self.seconds.iter().rev().find(|((number, _), _)| self.is_measured(*number));
         Connections {
             wanted: self.plan.connections,
-            open: measured.map_or(0, |(_, tally)| tally.open),
+            open: self.gauges.open(),
             started: whole.connects_started,
             accepted: whole.connected,
             reconnected: whole.reconnected,
@@ -280,13 +314,14 @@ impl Collector {
 
     fn second(&self, number: usize, second: u64, tally: &Tally) -> Second {
         let latency = tally.latency.quantiles();
+        let gauges = self.gauges_by_second.get(&(number, second));
         Second {
             phase: self.phase_name(number).to_owned(),
             second,
             sent: tally.sent,
             acknowledged: tally.acknowledged,
-            open: tally.open,
-            in_flight: tally.in_flight,
+            open: gauges.map_or(0, Gauges::open),
+            in_flight: gauges.map_or(0, Gauges::in_flight),
             latency_p50_us: latency.p50,
             latency_p99_us: latency.p99,
             latency_max_us: latency.max,

@@ -52,8 +52,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Adds the counters and distributions of another; the gauges add up too, so merge only tallies of different threads, or
-    /// take the gauges from elsewhere.
+    /// Adds the counters and distributions of another; gauges are not sums and stay.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.connects_started += other.connects_started;
         self.connected += other.connected;
@@ -69,8 +68,6 @@ impl Tally {
         self.late += other.late;
         self.unsent += other.unsent;
         self.unacknowledged += other.unacknowledged;
-        self.open += other.open;
-        self.in_flight += other.in_flight;
         self.cpu_ns += other.cpu_ns;
         self.wall_ns += other.wall_ns;
         self.latency.merge(&other.latency);

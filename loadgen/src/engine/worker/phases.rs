@@ -53,7 +53,7 @@ impl Worker {
         self.notices.send(Notice::Entered(number)).context("the conductor is gone")?;
         self.phase = number;
         self.phase_started_ns = started_ns;
-        self.second_started_ns = self.second_started_ns.max(started_ns);
+        self.second_started_ns = started_ns;
         self.turn.is_sending = true;
         self.churn_due = 0.0;
         let plan = &self.turn.settings.plan;
@@ -83,6 +83,7 @@ impl Worker {
         self.notices.send(Notice::Entered(number)).context("the conductor is gone")?;
         self.phase = number;
         self.phase_started_ns = now_ns;
+        self.second_started_ns = now_ns;
         // The drain is only looked at when something happens, so something has to.
         self.housekeeping_ns = now_ns + HOUSEKEEPING_NS / 10;
         Ok(())
