@@ -22,12 +22,12 @@ arrow = {
 rows, offsets, devices, hottest, dates = duckdb.sql(
     f"""SELECT count(*), count(DISTINCT "offset"), count(DISTINCT device_id), max(temperature), count(DISTINCT date)
     FROM read_parquet('{root}/date=*/hour=*/*.parquet', hive_partitioning = true)"""
-).fetchone()
-everything = duckdb.sql(f"SELECT count(*) FROM read_parquet('{root}/**/*.parquet')").fetchone()[0]
+).fetchall()[0]
+everything = duckdb.sql(f"SELECT count(*) FROM read_parquet('{root}/**/*.parquet')").fetchall()[0][0]
 of_one = duckdb.sql(
     f"""SELECT count(*), min(properties['unit']) FROM read_parquet('{root}/**/*.parquet')
     WHERE device_id = 'device-3' AND "source" = 'Telemetry'"""
-).fetchone()
+).fetchall()[0]
 duck = {
     "rows": rows,
     "offsets": offsets,

@@ -107,7 +107,17 @@ pub(crate) fn problems(config: &ParquetConfig) -> Vec<String> {
         Ok((Some(Place::Azure(_)), _)) => options.filter(|key| AzureConfigKey::from_str(key).is_err()).collect(),
         Ok((Some(Place::Google(_)), _)) => options.filter(|key| GoogleConfigKey::from_str(key).is_err()).collect(),
     };
-    unknown.into_iter().map(|key| format!("options: `{key}` means nothing to this kind of target")).collect()
+    let unknown = unknown.into_iter().map(|key| format!("options: `{key}` means nothing to this kind of target"));
+    let wrong = config.options.0.iter().filter(|(key, value)| key.contains("endpoint") && !is_endpoint(value));
+    unknown.chain(wrong.map(|(key, _)| format!("options: `{key}` has to be http:// or https:// and a host"))).collect()
+}
+
+/// The store's client panics at an address that HTTP cannot express.
+fn is_endpoint(address: &str) -> bool {
+    let host = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
+    host.is_some_and(|host| {
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&b))
+    })
 }
 
 fn known<'a, K: FromStr>(
@@ -183,6 +193,7 @@ mod tests {
             problems(&ParquetConfig { url: url.to_owned(), options, ..ParquetConfig::default() })
         };
         assert!(with("s3://b", "region").is_empty());
+        assert_eq!(with("s3://b", "endpoint").len(), 1, "no address");
         for (url, key) in [("s3://b", "reigon"), ("", "region"), ("az://b", "x"), ("gs://b", "x")] {
             let problems = with(url, key);
             assert_eq!(problems.len(), 1);
