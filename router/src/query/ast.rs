@@ -19,7 +19,7 @@ pub(crate) struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kind {
     Literal(Value<'static>),
-    /// Application property, in lower case.
+    /// Application property, spelled as in the text.
     Property(String),
     System(SystemField),
     Body(Vec<PathStep>),

@@ -45,8 +45,9 @@ pub(crate) enum Condition {
 pub(crate) enum Test {
     /// Reads nothing but the sender: one answer for each identity of a batch, remembered under a number.
     Identity { number: usize, expression: Expression },
-    /// A property against literal texts, by bytes. `texts` is sorted.
-    PropertyIn { field: u16, texts: Vec<Box<[u8]>>, negated: bool },
+    /// A property against literal texts, by bytes. `texts` is sorted; a value that is at least `encoded_len` bytes long may be one of
+    /// them in percent-encoding, a shorter one cannot.
+    PropertyIn { field: u16, texts: Vec<Box<[u8]>>, encoded_len: usize, negated: bool },
     /// Reads no body.
     Row(Expression),
     /// Reads the body.
@@ -250,5 +251,10 @@ fn property_in(expression: &Expression) -> Option<Test> {
     };
     let mut texts = literals.iter().map(bytes).collect::<Option<Vec<Box<[u8]>>>>()?;
     texts.sort_unstable();
-    Some(Test::PropertyIn { field, texts, negated })
+    // An encoded text is longer than what it stands for by two bytes at least. A literal with a percent sign must never be
+    // compared with the encoded form.
+    let plain = texts.iter().all(|text| !text.contains(&b'%'));
+    let shortest = texts.iter().map(|text| text.len()).min().unwrap_or(0);
+    let encoded_len = if plain { shortest.saturating_add(2) } else { 0 };
+    Some(Test::PropertyIn { field, texts, encoded_len, negated })
 }

@@ -11,7 +11,7 @@ use millrace_model::{Batch, IdentityRef};
 use super::body::{Cell, Unreadable, extract};
 use super::compile::{Condition, Expression, Test};
 use super::fields::Fields;
-use super::properties::{Span, decode, scan};
+use super::properties::{Memory, Span, decode, scan};
 use super::row::Row;
 use crate::limits::CHUNK_ROWS;
 
@@ -26,6 +26,7 @@ pub(crate) const NO_ROWS: Mask = [0; WORDS];
 #[derive(Debug, Default)]
 pub struct Scratch {
     spans: Vec<Span>,
+    memory: Memory,
     cells: Vec<Cell>,
     arena: String,
     scanned: Mask,
@@ -67,6 +68,7 @@ pub(crate) struct Evaluation<'a> {
 impl<'a> Evaluation<'a> {
     pub(crate) fn new(fields: &'a Fields, batch: &'a Batch, scratch: &'a mut Scratch) -> Self {
         let identities = if fields.reads_identity { batch.identities().collect() } else { Vec::new() };
+        scratch.memory.clear();
         scratch.spans.resize(CHUNK_ROWS * fields.property_count(), Span::ABSENT);
         scratch.cells.resize(CHUNK_ROWS * fields.path_count(), Cell::Missing);
         scratch.answers.resize_with(fields.identity_leaves, Vec::new);
@@ -128,15 +130,15 @@ impl<'a> Evaluation<'a> {
             Test::Identity { number, expression } => {
                 filter(among, |row| self.identity_answer(*number, expression, row) == Some(wanted))
             }
-            Test::PropertyIn { field, texts, negated } => match texts.as_slice() {
-                [text] => filter(among, |row| {
-                    self.property_is(*field, row, |value| *value == **text) == Some(wanted != *negated)
-                }),
-                texts => filter(among, |row| {
-                    let is_in = |value: &[u8]| texts.binary_search_by(|text| (**text).cmp(value)).is_ok();
-                    self.property_is(*field, row, is_in) == Some(wanted != *negated)
-                }),
-            },
+            Test::PropertyIn { field, texts, encoded_len, negated } => {
+                let wanted = wanted != *negated;
+                match texts.as_slice() {
+                    [text] => self.by_property(*field, *encoded_len, among, wanted, |value| *value == **text),
+                    texts => self.by_property(*field, *encoded_len, among, wanted, |value| {
+                        texts.binary_search_by(|text| (**text).cmp(value)).is_ok()
+                    }),
+                }
+            }
             Test::Row(expression) => filter(among, |row| self.row_answer(expression, row) == Some(wanted)),
             Test::Body(expression) => filter(among, |row| {
                 self.open_body(row);
@@ -157,14 +159,38 @@ impl<'a> Evaluation<'a> {
         known
     }
 
-    /// Whether the decoded value of a property passes; `None` when there is no value.
+    /// The rows that have the property and for whose decoded value `passes` answers `wanted`.
     #[inline]
-    fn property_is(&mut self, field: u16, row: usize, passes: impl Fn(&[u8]) -> bool) -> Option<bool> {
-        self.scan(row);
-        let (bag, _) = self.parts(row);
-        let span = self.scratch.spans.get(row * self.fields.property_count() + usize::from(field))?;
-        let raw = span.raw(bag)?;
-        if raw.contains(&b'%') { Some(passes(decode(raw).as_bytes())) } else { Some(passes(raw)) }
+    fn by_property(
+        &mut self,
+        field: u16,
+        encoded_len: usize,
+        among: Mask,
+        wanted: bool,
+        passes: impl Fn(&[u8]) -> bool,
+    ) -> Mask {
+        self.scan_all(among);
+        let (count, spans) = (self.fields.property_count(), self.scratch.spans.as_slice());
+        filter(among, |row| {
+            let (bag, _) = self.parts(row);
+            let Some(raw) = spans.get(row * count + usize::from(field)).and_then(|span| span.raw(bag)) else {
+                return false;
+            };
+            let encoded = raw.len() >= encoded_len && raw.contains(&b'%');
+            let found = if encoded { passes(decode(raw).as_bytes()) } else { passes(raw) };
+            found == wanted
+        })
+    }
+
+    /// Makes the spans of these rows' bags known.
+    fn scan_all(&mut self, among: Mask) {
+        let new = combine(among, self.scratch.scanned, |among, scanned| among & !scanned);
+        if !mask_is_empty(&new) {
+            filter(new, |row| {
+                self.scan(row);
+                true
+            });
+        }
     }
 
     fn row_answer(&mut self, expression: &Expression, row: usize) -> Option<bool> {
@@ -194,8 +220,9 @@ impl<'a> Evaluation<'a> {
         set(&mut self.scratch.scanned, row);
         let (bag, _) = self.parts(row);
         let count = self.fields.property_count();
-        if let Some(spans) = self.scratch.spans.get_mut(row * count..(row + 1) * count) {
-            scan(self.fields, bag, spans);
+        let scratch = &mut *self.scratch;
+        if let Some(spans) = scratch.spans.get_mut(row * count..(row + 1) * count) {
+            scan(self.fields, bag, spans, &mut scratch.memory);
         }
     }
 

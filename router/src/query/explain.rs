@@ -10,7 +10,7 @@ use super::compile::{compile, compile_expression};
 use super::error::QueryError;
 use super::fields::Fields;
 use super::parser::parse;
-use super::properties::{Span, decode, scan};
+use super::properties::{Memory, Span, decode, scan};
 use super::row::Row;
 use super::value::Value;
 
@@ -45,7 +45,7 @@ pub fn explain(condition: &str, message: &Message<'_>) -> Result<Explanation, Qu
     let mut fields = Fields::default();
     compile(condition, &tree, &mut fields)?;
     let mut spans = vec![Span::ABSENT; fields.property_count()];
-    scan(&fields, message.bag, &mut spans);
+    scan(&fields, message.bag, &mut spans, &mut Memory::default());
     let content = [fields.content_type, fields.content_encoding]
         .map(|field| spans.get(usize::from(field?))?.raw(message.bag).map(decode));
     let (mut cells, mut arena) = (vec![Cell::Missing; fields.path_count()], String::new());

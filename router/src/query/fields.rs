@@ -39,9 +39,9 @@ pub(crate) enum IdentityField {
 }
 
 /// Name of a property that a condition reads.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub(crate) enum PropertyKey {
-    /// In ASCII lower case.
+    /// As a condition spells it; equal whatever the case of its ASCII letters.
     Application(String),
     System(SystemProperty),
 }
@@ -50,8 +50,6 @@ pub(crate) enum PropertyKey {
 pub(crate) struct Fields {
     properties: Vec<PropertyKey>,
     buckets: [Vec<u16>; BUCKETS],
-    /// Whether a key with this first byte may be wanted.
-    first_bytes: [bool; 256],
     pub(super) paths: PathNode,
     path_count: usize,
     pub(super) content_type: Option<u16>,
@@ -98,7 +96,6 @@ impl Default for Fields {
         Self {
             properties: Vec::new(),
             buckets: std::array::from_fn(|_| Vec::new()),
-            first_bytes: [false; 256],
             paths: PathNode::default(),
             path_count: 0,
             content_type: None,
@@ -112,7 +109,7 @@ impl Default for Fields {
 impl Fields {
     /// The number of a property, new or known.
     pub(super) fn property(&mut self, key: PropertyKey) -> Result<u16, Problem> {
-        if let Some(known) = self.properties.iter().position(|known| *known == key) {
+        if let Some(known) = self.properties.iter().position(|known| known.is(key.name())) {
             return u16::try_from(known).map_err(|_| Problem::TooManyFields);
         }
         if self.properties.len() >= PROPERTY_FIELDS_MAX {
@@ -121,12 +118,6 @@ impl Fields {
         let number = u16::try_from(self.properties.len()).map_err(|_| Problem::TooManyFields)?;
         if let Some(bucket) = bucket(key.name()).and_then(|bucket| self.buckets.get_mut(bucket)) {
             bucket.push(number);
-        }
-        if let Some(&first) = key.name().first() {
-            // An encoded first byte may stand for any.
-            for first in [first, first.to_ascii_uppercase(), b'%'] {
-                self.first_bytes[usize::from(first)] = true;
-            }
         }
         self.properties.push(key);
         Ok(number)
@@ -155,12 +146,6 @@ impl Fields {
         self.path_count
     }
 
-    /// Whether a raw key that starts with this byte is worth a look.
-    #[inline]
-    pub(super) const fn may_start_with(&self, first: u8) -> bool {
-        self.first_bytes[index_of(first)]
-    }
-
     /// The number of the property with this decoded key.
     #[inline]
     pub(super) fn find(&self, key: &[u8]) -> Option<u16> {
@@ -183,7 +168,8 @@ impl PropertyKey {
     /// Application properties are named without regard to case, the keys of system properties are fixed.
     fn is(&self, key: &[u8]) -> bool {
         match self {
-            Self::Application(name) => name.as_bytes().eq_ignore_ascii_case(key),
+            // Senders mostly spell it as the condition does, and bytes compare faster than letters.
+            Self::Application(name) => name.as_bytes() == key || name.as_bytes().eq_ignore_ascii_case(key),
             Self::System(property) => property.bag_key().as_bytes() == key,
         }
     }
@@ -195,9 +181,4 @@ fn bucket(key: &[u8]) -> Option<usize> {
     let (&first, &last) = (key.first()?, key.last()?);
     let hash = key.len().wrapping_mul(31) ^ usize::from(first | 0x20).wrapping_mul(7) ^ usize::from(last | 0x20);
     Some(hash % BUCKETS)
-}
-
-#[expect(clippy::as_conversions, reason = "From is not const")]
-const fn index_of(byte: u8) -> usize {
-    byte as usize
 }

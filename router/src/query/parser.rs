@@ -158,12 +158,10 @@ impl<'a> Parser<'a> {
             Token::Name(name) if ["AND", "OR", "IN", "NIN"].iter().any(|word| word.eq_ignore_ascii_case(name)) => {
                 return Err(self.expected(expected));
             }
-            Token::Name(name) => {
-                literal_of(name).map_or_else(|| Kind::Property(name.to_ascii_lowercase()), Kind::Literal)
-            }
+            Token::Name(name) => literal_of(name).map_or_else(|| Kind::Property((*name).to_owned()), Kind::Literal),
             Token::Braced(name) => match name.strip_prefix('$') {
                 Some(name) => self.system(name, span.start)?,
-                None => Kind::Property(name.to_ascii_lowercase()),
+                None => Kind::Property((*name).to_owned()),
             },
             Token::System(name) => self.system(name, span.start)?,
             Token::Number(number) => Kind::Literal(number.clone()),

@@ -1,6 +1,7 @@
 //! Bag -> where the values of the wanted properties stand, without decoding them.
 //! - Source: the grammar of [`millrace_model::bag`]; this is the same walk, over wanted keys only.
-//! - Hot path: [`scan`] runs once for each message; a key is decoded only when it holds a `%`, a value never.
+//! - Hot path: [`scan`] runs once for each message. A key that stood at the same place of the bag before is recognised by its bytes;
+//!   only a new one is decoded and looked up. A value is never decoded here.
 
 use std::borrow::Cow;
 
@@ -51,31 +52,75 @@ pub(super) fn decode(raw: &[u8]) -> Cow<'_, str> {
     if raw.contains(&b'%') { percent_decode(raw).decode_utf8_lossy() } else { String::from_utf8_lossy(raw) }
 }
 
+/// What the pairs of the last bag turned out to be, by position: a fleet sends the same keys in the same order, and to compare a
+/// key is cheaper than to find its end, decode it and look it up.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pairs: [Known; MEMORY_PAIRS],
+}
+
+const MEMORY_PAIRS: usize = 8;
+const MEMORY_KEY_BYTES: usize = 32;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    /// The raw key and its `=`.
+    key: [u8; MEMORY_KEY_BYTES],
+    len: usize,
+    field: Option<u16>,
+}
+
+impl Memory {
+    /// For another set of fields.
+    pub(super) fn clear(&mut self) {
+        self.pairs = Default::default();
+    }
+}
+
 /// Fills `spans` (one for each property field) from a bag.
 #[inline]
-pub(super) fn scan(fields: &Fields, bag: &[u8], spans: &mut [Span]) {
+pub(super) fn scan(fields: &Fields, bag: &[u8], spans: &mut [Span], memory: &mut Memory) {
     spans.fill(Span::ABSENT);
     let mut start = usize::from(bag.first() == Some(&b'?'));
     let end = bag.len() - usize::from(bag.len() > start && bag.last() == Some(&b'/'));
     let mut counted = 0;
     while start < end && counted < PROPERTIES_MAX {
+        if let Some(known) = memory.pairs.get(counted)
+            && known.len > 0
+            && bag.get(start..end).is_some_and(|pair| pair.starts_with(known.key.get(..known.len).unwrap_or_default()))
+        {
+            let value = start + known.len;
+            let pair_end = find(bag, value, end, b'&');
+            if let Some(span) = known.field.and_then(|field| spans.get_mut(usize::from(field))) {
+                *span = Span::new(value, pair_end);
+            }
+            counted += 1;
+            start = pair_end + 1;
+            continue;
+        }
         let pair_end = find(bag, start, end, b'&');
         let first = bag.get(start).copied().unwrap_or_default();
         // An empty key is no property and does not count.
-        counted += usize::from(pair_end > start && first != b'=');
-        if pair_end > start && fields.may_start_with(first) {
-            look(fields, bag, start, pair_end, spans);
+        if pair_end > start && first != b'=' {
+            look(fields, bag, start, pair_end, spans, memory.pairs.get_mut(counted));
+            counted += 1;
         }
         start = pair_end + 1;
     }
 }
 
-fn look(fields: &Fields, bag: &[u8], start: usize, end: usize, spans: &mut [Span]) {
+fn look(fields: &Fields, bag: &[u8], start: usize, end: usize, spans: &mut [Span], known: Option<&mut Known>) {
     let key_end = find(bag, start, end, b'=');
     let key = bag.get(start..key_end).unwrap_or_default();
     let field = if key.contains(&b'%') { find_encoded(fields, key) } else { fields.find(key) };
     if let Some(span) = field.and_then(|field| spans.get_mut(usize::from(field))) {
         *span = if key_end < end { Span::new(key_end + 1, end) } else { Span::NULL };
+    }
+    if let (Some(known), Some(raw)) = (known, bag.get(start..key_end + 1).filter(|_| key_end < end))
+        && let Some(place) = known.key.get_mut(..raw.len())
+    {
+        place.copy_from_slice(raw);
+        (known.len, known.field) = (raw.len(), field);
     }
 }
 
@@ -101,18 +146,28 @@ fn find(bytes: &[u8], start: usize, end: usize, byte: u8) -> usize {
         return end;
     };
     let pattern = LOW.wrapping_mul(u64::from(byte));
-    let (words, rest) = within.as_chunks::<8>();
-    let mut at = start;
-    for word in words {
-        let differing = u64::from_le_bytes(*word) ^ pattern;
-        // Exact up to and including the first zero byte, which is all that is asked.
+    // Exact up to and including the first hit, which is all that is asked.
+    let first_in = |word: [u8; 8]| {
+        let differing = u64::from_le_bytes(word) ^ pattern;
         let zeros = differing.wrapping_sub(LOW) & !differing & HIGH;
-        if zeros != 0 {
-            return at + usize::try_from(zeros.trailing_zeros() / 8).unwrap_or_default();
+        (zeros != 0).then(|| usize::try_from(zeros.trailing_zeros() / 8).unwrap_or_default())
+    };
+    let (words, rest) = within.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        if let Some(hit) = first_in(*word) {
+            return start + number * 8 + hit;
         }
-        at += 8;
     }
-    rest.iter().position(|&found| found == byte).map_or(end, |found| at + found)
+    let behind = end - rest.len();
+    match bytes.get(..end).and_then(|bytes| bytes.last_chunk::<8>()) {
+        _ if rest.is_empty() => end,
+        // One more load, its bytes before the rest shifted out; the zeros shifted in are no hit, for no caller seeks a zero.
+        Some(word) => {
+            let shifted = u64::from_le_bytes(*word) >> (8 * (8 - rest.len()));
+            first_in(shifted.to_le_bytes()).map_or(end, |hit| behind + hit)
+        }
+        None => rest.iter().position(|&found| found == byte).map_or(end, |found| behind + found),
+    }
 }
 
 #[cfg(test)]
@@ -137,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_scan_agrees_with_the_model(bag in "[?]?([aA$]|%24|%61)?[.cteé&=%/ab]{0,40}") {
+        fn a_scan_agrees_with_the_model(bags in prop::collection::vec("[?]?([aA$]|%24|%61)?[.cteé&=%/ab]{0,40}", 1..4)) {
             let keys = [
                 PropertyKey::Application("a".to_owned()),
                 PropertyKey::Application("ab".to_owned()),
@@ -149,10 +204,14 @@ mod tests {
             for key in &keys {
                 fields.property(key.clone()).unwrap();
             }
-            let mut spans = [Span::ABSENT; 5];
-            scan(&fields, bag.as_bytes(), &mut spans);
-            for (span, key) in spans.iter().zip(&keys) {
-                prop_assert_eq!(span.value(bag.as_bytes()), expected(bag.as_bytes(), key), "{:?} in {}", key, &bag);
+            let mut memory = Memory::default();
+            // The later bags meet what is remembered of the earlier ones.
+            for bag in bags.iter().chain(&bags) {
+                let mut spans = [Span::ABSENT; 5];
+                scan(&fields, bag.as_bytes(), &mut spans, &mut memory);
+                for (span, key) in spans.iter().zip(&keys) {
+                    prop_assert_eq!(span.value(bag.as_bytes()), expected(bag.as_bytes(), key), "{:?} in {}", key, &bag);
+                }
             }
         }
     }

@@ -122,7 +122,8 @@ fn bench(shards: u16) -> Bench {
         route("body", "$body.x = 1", &["body"]),
     ];
     let table = table(&specs, &[], &["odd", "all", "body"]);
-    let routes = Arc::new(Routes::new(table, Arc::clone(&letters) as Arc<dyn DeadLetter>));
+    let dead_letters: Arc<dyn DeadLetter> = Arc::<Letters>::clone(&letters);
+    let routes = Arc::new(Routes::new(table, dead_letters));
     Bench { journals: journals(directory.path(), shards), directory, letters, routes }
 }
 

@@ -274,6 +274,10 @@ fn every_function_does_what_its_name_says() {
         "upper(processingPath) = 'HOT'",
         "is_defined($body.object.x)",
     ]);
+}
+
+#[test]
+fn no_function_takes_what_it_is_not_made_for() {
     fails(&[
         "IS_ARRAY($body.object)",
         "IS_BOOL(temperatureAlert)",

@@ -135,8 +135,8 @@ fn poisonous(base: u64) -> Batch {
 fn poison_is_stored_once_before_anybody_goes_past_it() {
     let letters = Arc::new(Letters::default());
     let routes = [route("reads", "$body.x = 1", &["kafka"]), route("reads too", "$body.y = 1", &["parquet"])];
-    let routes =
-        Routes::new(table(&routes, &["parquet"], &["kafka", "parquet"]), Arc::clone(&letters) as Arc<dyn DeadLetter>);
+    let dead_letters: Arc<dyn DeadLetter> = Arc::<Letters>::clone(&letters);
+    let routes = Routes::new(table(&routes, &["parquet"], &["kafka", "parquet"]), dead_letters);
     letters.refuses.store(true, Ordering::Relaxed);
     assert!(routes.route(&poisonous(0)).is_err());
     letters.refuses.store(false, Ordering::Relaxed);
