@@ -1,6 +1,6 @@
 //! What a shard needs at hand while it serves one connection: the open batch, pending acknowledgements, limits, the time.
-//! - Invariants: a message is in the open batch and its PUBACK in `acks` before the next packet is looked at. A batch that the
-//!   journal does not take is kept, with its PUBACKs, and nothing is read until it is taken.
+//! - Invariants: a message is in the open batch and its PUBACK in `acks` before the next packet is looked at. While the journal
+//!   takes no more, the open batch grows to its limit, and then nothing is read.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::acks::Acks;
 use crate::clock::Clock;
 use crate::config::IngestConfig;
 use crate::directory::Directory;
-use crate::events::{self, ShardMetrics};
+use crate::events::ShardMetrics;
 
 /// See the module's documentation.
 pub(crate) struct Desk {
@@ -37,14 +37,14 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Whether messages can be taken now.
+    /// Whether messages can be taken now. A journal that is busy does not stop the reading before the open batch is full.
     pub(crate) fn can_read(&mut self) -> bool {
-        self.unblock() && (!self.builder.is_full() || self.seal()) && !self.appender.is_full()
+        self.unblock() && (!self.builder.is_full() || self.seal())
     }
 
-    /// Hands the open batch to the journal. False: the journal takes no more for now.
+    /// Hands the open batch to the journal. False: the journal takes no more for now; the batch stays open and grows.
     pub(crate) fn seal(&mut self) -> bool {
-        if !self.unblock() {
+        if !self.unblock() || self.appender.is_full() {
             return false;
         }
         if self.builder.is_empty() {
@@ -52,6 +52,11 @@ impl Desk {
         }
         let batch = self.builder.seal(self.shard, self.appender.next_offset());
         self.hand_over(batch)
+    }
+
+    /// Whether reading has stopped.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.is_some() || (self.builder.is_full() && self.appender.is_full())
     }
 
     fn unblock(&mut self) -> bool {
@@ -68,7 +73,6 @@ impl Desk {
                 true
             }
             Err(full) => {
-                events::reading_stopped(self.shard.0);
                 self.blocked = Some(full.0);
                 false
             }

@@ -275,6 +275,7 @@ impl Build {
             status: self.status,
             generation: 0,
             accept_rests: false,
+            was_blocked: false,
             drain_until: None,
             turn_acks: 0,
             buffers: Buffers {

@@ -166,7 +166,7 @@ impl Shard {
     /// Ends connections whose time is over. While nothing is read, nobody's silence counts.
     pub(crate) fn expire(&mut self) {
         let now = self.desk.clock.seconds();
-        let is_reading = self.desk.blocked.is_none();
+        let is_reading = !self.desk.is_blocked();
         while let Some((second, keys)) = self.wheel.expire(now) {
             for key in keys {
                 let Some(connection) = self.connection(key).filter(|connection| connection.wheel_at == second) else {

@@ -68,6 +68,7 @@ pub(crate) struct Shard {
     pub(crate) status: Arc<StatusCells>,
     pub(crate) generation: u32,
     pub(crate) accept_rests: bool,
+    pub(crate) was_blocked: bool,
     pub(crate) drain_until: Option<Instant>,
     pub(crate) turn_acks: usize,
     pub(crate) buffers: Buffers,
@@ -160,7 +161,12 @@ impl Shard {
         metrics.messages.increment(u64::try_from(messages).unwrap_or(0));
         metrics.bytes.increment(u64::try_from(bytes).unwrap_or(0));
         metrics.acknowledged.increment(u64::try_from(acks).unwrap_or(0));
-        self.status.turned(self.connections.len(), self.desk.blocked.is_some());
+        let is_blocked = self.desk.is_blocked();
+        if is_blocked && !self.was_blocked {
+            crate::events::reading_stopped(self.desk.shard.0);
+        }
+        self.was_blocked = is_blocked;
+        self.status.turned(self.connections.len(), is_blocked);
         messages + acks
     }
 

@@ -160,7 +160,9 @@ fn open_journals(config: &Config, data_directory: &DataDirectory) -> anyhow::Res
     let shards = config.ingest.shards.max(data_directory.shards()?);
     let directory = data_directory.part("journal")?;
     let open = |shard| {
-        let (journal, recovery) = Journal::open(ShardId(shard), &directory, &config.journal)
+        // Offsets that a sink has gone past are never given again, even if the disk has lost the journal's end.
+        let floor = millrace_router::cursor::highest(data_directory.path(), ShardId(shard))?;
+        let (journal, recovery) = Journal::open_from(ShardId(shard), &directory, &config.journal, floor)
             .with_context(|| format!("cannot open the journal of shard {shard}"))?;
         let quarantined = recovery.quarantined.len();
         let truncated_bytes = recovery.truncated_bytes;

@@ -40,7 +40,8 @@ impl Registry {
                 ChangeKind::Disabled => CloseReason::Disabled,
                 ChangeKind::Deleted => CloseReason::Deleted,
                 ChangeKind::KeysChanged => CloseReason::KeysChanged,
-                _ => return,
+                ChangeKind::Recreated => CloseReason::Deleted,
+                ChangeKind::Created | ChangeKind::Enabled => return,
             };
             ingest.end_session(change.name.device_id(), change.name.module_id(), &reason);
         };
