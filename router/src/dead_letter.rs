@@ -2,13 +2,14 @@
 //! - Shape: `DIR/dead-letter-NNNNNN.jsonl`, a line for each message ([`Letter`]); the file with the highest number is written.
 //! - Invariants: what [`DeadLetters::put`] answered with `Ok` is synced. A line is never written twice into one file by a retry:
 //!   a failed write is cut off again, a failed sync moves on to a new file.
-//! - Limits: a file is closed at [`DEAD_LETTER_FILE_BYTES_MAX`]; all files together take at most the bytes given, then
-//!   the store is full and refuses (`StorageFull`) until somebody removes a closed file.
-//! - Errors: those of the disk. A torn last line, left by a crash, is ended and stands by itself.
+//! - Limits: a file is closed at [`DEAD_LETTER_FILE_BYTES_MAX`], or at a quarter of the store. All files together take at most the
+//!   bytes given: the oldest file makes room, so that a device that sends poison costs old letters and holds up no sink. Letters
+//!   of one call that are larger than the whole store are kept alone (a call brings at most one batch).
+//! - Errors: those of the disk; only they make callers wait. A torn last line, left by a crash, is ended and stands by itself.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use millrace_model::{Classify, DeadLetter, Fault, Kind, Message, PropertyName};
 use serde::Serialize;
 
-use crate::events::DeadLetterMeters;
+use crate::events::{DeadLetterMeters, DeadLettersDropped};
 use crate::limits::DEAD_LETTER_FILE_BYTES_MAX;
 
 /// See the module's documentation.
@@ -85,10 +86,8 @@ impl DeadLetters {
     /// # Errors
     /// When the directory cannot be made or listed.
     pub fn open(directory: &Path, bytes_max: u64) -> Result<Self, DeadLetterError> {
-        Self::open_with(directory, bytes_max, DEAD_LETTER_FILE_BYTES_MAX)
-    }
-
-    fn open_with(directory: &Path, bytes_max: u64, file_bytes_max: u64) -> Result<Self, DeadLetterError> {
+        // Several files, so that what is given up is a part.
+        let file_bytes_max = DEAD_LETTER_FILE_BYTES_MAX.min(bytes_max / 4);
         let failed = |action| move |source| DeadLetterError { action, path: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed("create"))?;
         let files = list(directory).map_err(failed("list"))?;
@@ -102,16 +101,44 @@ impl DeadLetters {
     fn append(&self, lines: &[u8], letters: usize) -> io::Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let added = u64::try_from(lines.len()).unwrap_or(u64::MAX);
-        // Asked each time, so that a file that somebody removed makes room at once.
-        let stored: u64 = list(&self.directory)?.iter().map(|(_, bytes)| bytes).sum();
-        if stored.saturating_add(added) > self.bytes_max {
-            let text = format!("the dead-letter store holds {stored} of at most {} bytes", self.bytes_max);
-            return Err(io::Error::new(io::ErrorKind::StorageFull, text));
-        }
+        let stored = self.make_room(&mut writer, added)?;
         writer.write(&self.directory, lines, self.file_bytes_max)?;
         self.meters.stored(letters);
         self.meters.size(stored.saturating_add(added));
         Ok(())
+    }
+
+    /// Gives up the oldest files until `added` bytes fit; what the others hold.
+    fn make_room(&self, writer: &mut Writer, added: u64) -> io::Result<u64> {
+        // Asked each time, so that a file that somebody removed makes room at once.
+        let mut files = list(&self.directory)?;
+        files.sort_unstable();
+        let mut stored: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+        for (number, bytes) in files {
+            if stored.saturating_add(added) <= self.bytes_max {
+                break;
+            }
+            self.give_up(writer, number, bytes)?;
+            stored = stored.saturating_sub(bytes);
+        }
+        Ok(stored)
+    }
+
+    fn give_up(&self, writer: &mut Writer, number: u64, bytes: u64) -> io::Result<()> {
+        let path = path_of(&self.directory, number);
+        // As far as they can be counted: a file that cannot be read is given up all the same.
+        let letters = count_lines(&path).unwrap_or(0);
+        if number == writer.number {
+            writer.next_file();
+        }
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                DeadLettersDropped { path: &path, letters, bytes }.emit(&self.meters);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -134,8 +161,7 @@ impl DeadLetter for DeadLetters {
 impl Writer {
     fn write(&mut self, directory: &Path, lines: &[u8], file_bytes_max: u64) -> io::Result<()> {
         if self.file_bytes >= file_bytes_max {
-            self.file = None;
-            self.number += 1;
+            self.next_file();
         }
         let before = self.file_bytes;
         let mut file = match self.file.take() {
@@ -155,8 +181,7 @@ impl Writer {
         }
         if let Err(error) = file.sync_data() {
             // After a failed sync nothing is known about this file's newest bytes: never ask it again.
-            self.number += 1;
-            self.file_bytes = 0;
+            self.next_file();
             return Err(error);
         }
         self.file_bytes = self.file_bytes.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
@@ -164,9 +189,16 @@ impl Writer {
         Ok(())
     }
 
+    /// Has the next write begin a new file.
+    fn next_file(&mut self) {
+        self.file = None;
+        self.number += 1;
+        self.file_bytes = 0;
+    }
+
     /// Goes on with the newest file, or begins one.
     fn open(&mut self, directory: &Path) -> io::Result<File> {
-        let path = directory.join(format!("dead-letter-{:06}.jsonl", self.number));
+        let path = path_of(directory, self.number);
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         self.file_bytes = file.seek(SeekFrom::End(0))?;
         if self.file_bytes > 0 {
@@ -179,6 +211,24 @@ impl Writer {
             }
         }
         Ok(file)
+    }
+}
+
+fn path_of(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("dead-letter-{number:06}.jsonl"))
+}
+
+fn count_lines(path: &Path) -> io::Result<u64> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut count = 0;
+    loop {
+        let read = reader.fill_buf()?;
+        if read.is_empty() {
+            return Ok(count);
+        }
+        count += read.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();
+        let len = read.len();
+        reader.consume(len);
     }
 }
 
@@ -272,15 +322,50 @@ mod tests {
         assert_eq!(found[0]["enqueued_time"], "1970-01-01T00:00:01.000Z");
     }
 
+    /// Offsets of the letters that are in the store.
+    fn offsets(directory: &Path) -> Vec<u64> {
+        lines(directory).iter().map(|line| line["offset"].as_u64().unwrap()).collect()
+    }
+
     #[test]
-    fn a_full_store_refuses_until_there_is_room() {
+    fn a_full_store_gives_up_its_oldest_file_and_never_refuses() {
         let directory = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::open_with(directory.path(), 2_000, 500).unwrap();
-        let stored = (0..100).take_while(|&offset| letters.put(&message(offset, b"x"), "e", "r").is_ok()).count();
-        assert!((3..20).contains(&stored), "{stored}");
-        assert_eq!(letters.put(&message(0, b""), "e", "r").unwrap_err().kind(), io::ErrorKind::StorageFull);
-        assert_eq!(lines(directory.path()).len(), stored);
-        fs::remove_file(directory.path().join("dead-letter-000000.jsonl")).unwrap();
-        letters.put(&message(0, b""), "e", "r").unwrap();
+        let letters = DeadLetters::open(directory.path(), 8_000).unwrap();
+        for offset in 0..200 {
+            letters.put(&message(offset, b"x"), "e", "r").unwrap();
+            let stored: u64 = list(directory.path()).unwrap().iter().map(|(_, bytes)| bytes).sum();
+            assert!(stored <= 8_000, "{stored}");
+        }
+        let kept = offsets(directory.path());
+        assert!((10..40).contains(&kept.len()), "{kept:?}");
+        assert_eq!(kept, (200 - kept.len() as u64..200).collect::<Vec<_>>(), "the newest, without a hole");
+        // Whoever opens it again goes on at the same bound.
+        let letters = DeadLetters::open(directory.path(), 4_000).unwrap();
+        letters.put(&message(200, b"x"), "e", "r").unwrap();
+        let after = offsets(directory.path());
+        assert!(after.len() < kept.len() && after.last() == Some(&200), "{after:?}");
+    }
+
+    #[test]
+    fn letters_larger_than_the_store_are_kept_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::open(directory.path(), 1_000).unwrap();
+        letters.put(&message(0, b"x"), "e", "r").unwrap();
+        letters.put(&message(1, &[0; 2_000]), "e", "r").unwrap();
+        assert_eq!(offsets(directory.path()), [1]);
+        letters.put(&message(2, b"x"), "e", "r").unwrap();
+        assert_eq!(offsets(directory.path()), [2]);
+    }
+
+    #[test]
+    fn an_error_of_the_disk_is_the_callers_to_wait_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::open(directory.path(), 1_000).unwrap();
+        // What stands where the file should be is no file.
+        fs::create_dir(path_of(directory.path(), 0)).unwrap();
+        assert!(letters.put(&message(0, b"x"), "e", "r").is_err());
+        fs::remove_dir(path_of(directory.path(), 0)).unwrap();
+        letters.put(&message(0, b"x"), "e", "r").unwrap();
+        assert_eq!(offsets(directory.path()), [0]);
     }
 }

@@ -1,5 +1,6 @@
 //! What the router tells the outside: meters looked up once, and one struct for each event.
 
+use std::path::Path;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge};
@@ -14,6 +15,7 @@ mod name {
     pub(super) const UNROUTED: &str = "millrace_route_unrouted_messages_total";
     pub(super) const POISONED: &str = "millrace_route_poisoned_messages_total";
     pub(super) const DEAD_LETTERS: &str = "millrace_dead_letter_messages_total";
+    pub(super) const DEAD_LETTERS_DROPPED: &str = "millrace_dead_letters_dropped_total";
     pub(super) const DEAD_LETTER_BYTES: &str = "millrace_dead_letter_bytes";
     pub(super) const DELIVERED: &str = "millrace_sink_delivered_messages_total";
     pub(super) const BATCHES: &str = "millrace_sink_batches_total";
@@ -63,12 +65,17 @@ impl RouteMeters {
 #[derive(Debug)]
 pub(crate) struct DeadLetterMeters {
     letters: Counter,
+    dropped: Counter,
     bytes: Gauge,
 }
 
 impl DeadLetterMeters {
     pub(crate) fn new() -> Self {
-        Self { letters: metrics::counter!(name::DEAD_LETTERS), bytes: metrics::gauge!(name::DEAD_LETTER_BYTES) }
+        Self {
+            letters: metrics::counter!(name::DEAD_LETTERS),
+            dropped: metrics::counter!(name::DEAD_LETTERS_DROPPED),
+            bytes: metrics::gauge!(name::DEAD_LETTER_BYTES),
+        }
     }
 
     pub(crate) fn stored(&self, letters: usize) {
@@ -78,6 +85,24 @@ impl DeadLetterMeters {
     #[expect(clippy::as_conversions, reason = "a gauge is a double")]
     pub(crate) fn size(&self, bytes: u64) {
         self.bytes.set(bytes as f64);
+    }
+}
+
+/// The dead-letter store was full, and its oldest file had to make room.
+#[derive(Debug)]
+pub(crate) struct DeadLettersDropped<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) letters: u64,
+    pub(crate) bytes: u64,
+}
+
+impl DeadLettersDropped<'_> {
+    pub(crate) fn emit(&self, meters: &DeadLetterMeters) {
+        meters.dropped.increment(self.letters);
+        tracing::error!(
+            file = %self.path.display(), letters = self.letters, bytes = self.bytes,
+            "the dead-letter store is full; its oldest file was given up"
+        );
     }
 }
 
