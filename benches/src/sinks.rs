@@ -95,7 +95,8 @@ pub fn routes(count: u64, look: Look) -> Result<RouteTable> {
         ..RouteSpec::default()
     };
     let routes: Vec<RouteSpec> = (0..count).map(route).collect();
-    let table = RouteTable::compile(&routes, &[], &FallbackSpec::default(), &endpoints, "hub");
+    let fallback = FallbackSpec { enabled: false, ..FallbackSpec::default() };
+    let table = RouteTable::compile(&routes, &[], &fallback, &endpoints, "hub");
     table.or_else(|errors| bail!("{errors:?}"))
 }
 
