@@ -18,6 +18,9 @@ pub const PROPERTY_FIELDS_MAX: usize = 1024;
 /// Most distinct body paths that the conditions of one table may read.
 pub const BODY_FIELDS_MAX: usize = 256;
 
+/// Deepest nesting of a body that a condition reads.
+pub const BODY_DEPTH_MAX: usize = 128;
+
 /// Most routes in a table (Azure IoT Hub: 100).
 pub const ROUTES_MAX: usize = 100;
 
@@ -45,5 +48,7 @@ pub const DEAD_LETTER_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 // A span of properties for a full chunk stays below 3 MiB.
 const _: () = assert!(CHUNK_ROWS * PROPERTY_FIELDS_MAX * 8 < 3 * 1024 * 1024);
 const _: () = assert!(CHUNK_ROWS.is_multiple_of(64));
+// Every path can be reached, and the JSON reader's own bound (200 levels below what it skips) never decides.
+const _: () = assert!(PATH_STEPS_MAX < BODY_DEPTH_MAX && BODY_DEPTH_MAX < 200);
 // Field numbers are u16.
 const _: () = assert!(PROPERTY_FIELDS_MAX < 0xffff && BODY_FIELDS_MAX < 0xffff);

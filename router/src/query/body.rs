@@ -1,14 +1,15 @@
 //! Body -> the values at the wanted paths, in one pass over the JSON.
 //! - Shape: the paths form a trie ([`PathNode`]); what no path leads to is skipped, but still checked for syntax.
 //! - Units: texts are copied into an arena that is emptied for each chunk; cells hold positions in it.
-//! - Limits: a path has at most [`crate::limits::PATH_STEPS_MAX`] steps; what is skipped may nest 200 levels below it, then the body
-//!   counts as broken; bodies are bounded by the batch.
+//! - Limits: a body that nests deeper than [`BODY_DEPTH_MAX`] counts as broken, also where no path leads; bodies are bounded by the
+//!   batch.
 //! - Errors: [`Unreadable`] says whether the sender promised JSON and broke the promise. Never panics.
 
 use jiter::{Jiter, JiterError, Peek};
 
 use super::ast::PathStep;
 use super::value::{Value, number_of};
+use crate::limits::BODY_DEPTH_MAX;
 
 /// A step of the trie.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,8 @@ pub(super) enum Unreadable {
     ContentEncoding,
     #[error("the body is not text in its content encoding")]
     Text,
+    #[error("the body nests deeper than {BODY_DEPTH_MAX} levels")]
+    Depth,
     #[error("the body is not valid JSON: {0}")]
     Json(String),
 }
@@ -93,7 +96,7 @@ impl Cell {
 impl Unreadable {
     /// Whether the sender said JSON and sent something else.
     pub(super) const fn is_poison(&self) -> bool {
-        matches!(self, Self::Text | Self::Json(_))
+        matches!(self, Self::Text | Self::Depth | Self::Json(_))
     }
 }
 
@@ -115,10 +118,10 @@ pub(super) fn extract(
     let result = match encoding {
         Encoding::Utf8 => std::str::from_utf8(body)
             .map_err(|_| Unreadable::Text)
-            .and_then(|text| Extraction { json: json(text), cells, arena }.run(paths)),
+            .and_then(|text| Extraction::new(text, cells, arena)?.run(paths)),
         Encoding::Utf16 | Encoding::Utf32 => transcode(encoding, body)
             .ok_or(Unreadable::Text)
-            .and_then(|text| Extraction { json: json(&text), cells, arena }.run(paths)),
+            .and_then(|text| Extraction::new(&text, cells, arena)?.run(paths)),
     };
     if result.is_err() {
         cells.fill(Cell::Missing);
@@ -127,17 +130,21 @@ pub(super) fn extract(
     result
 }
 
-fn json(text: &str) -> Jiter<'_> {
-    Jiter::new(text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes())
-}
-
 struct Extraction<'a> {
     json: Jiter<'a>,
     cells: &'a mut [Cell],
     arena: &'a mut String,
 }
 
-impl Extraction<'_> {
+impl<'a> Extraction<'a> {
+    fn new(text: &'a str, cells: &'a mut [Cell], arena: &'a mut String) -> Result<Self, Unreadable> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes();
+        if is_too_deep(text) {
+            return Err(Unreadable::Depth);
+        }
+        Ok(Self { json: Jiter::new(text), cells, arena })
+    }
+
     fn run(mut self, paths: &PathNode) -> Result<(), Unreadable> {
         let result = self.json.peek().and_then(|peek| self.value(paths, peek)).and_then(|()| self.json.finish());
         result.map_err(|error| Unreadable::Json(format!("{} at byte {}", error.error_type, error.index)))
@@ -239,6 +246,28 @@ impl Extraction<'_> {
     }
 }
 
+/// Few bodies open enough brackets to be worth the walk.
+fn is_too_deep(text: &[u8]) -> bool {
+    if text.iter().filter(|&&byte| matches!(byte, b'[' | b'{')).count() <= BODY_DEPTH_MAX {
+        return false;
+    }
+    let (mut depth, mut in_text, mut bytes) = (0_usize, false, text.iter());
+    while let Some(&byte) = bytes.next() {
+        match (byte, in_text) {
+            (b'"', _) => in_text = !in_text,
+            // What is escaped ends no text.
+            (b'\\', true) => drop(bytes.next()),
+            (b'[' | b'{', false) => depth += 1,
+            (b']' | b'}', false) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > BODY_DEPTH_MAX {
+            return true;
+        }
+    }
+    false
+}
+
 /// Parameters after the media type (`; charset=..`) do not matter.
 fn is_json(content_type: &str) -> bool {
     content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
@@ -328,5 +357,23 @@ mod tests {
         }
         check(b"{}", "latin1", Err(false));
         check(b"{}x", "utf-16", Err(true));
+    }
+    #[test]
+    fn depth_counts_from_the_outside_wherever_it_is() {
+        let nested = |levels: usize| [b"[".repeat(levels), b"]".repeat(levels)].concat();
+        let nothing = || Ok([Value::Undefined, Value::Undefined, Value::Undefined]);
+        check(&nested(BODY_DEPTH_MAX), "utf-8", nothing());
+        check(&nested(BODY_DEPTH_MAX + 1), "utf-8", Err(true));
+        check(&nested(200), "utf-8", Err(true));
+        // Below a wanted value, and below one that is skipped.
+        for key in ["a", "x"] {
+            let inside = |levels| [format!("{{\"{key}\":").as_bytes(), &nested(levels), b"}"].concat();
+            let expected = if key == "a" { Ok([Value::Undefined, Value::Undefined, Value::Array]) } else { nothing() };
+            check(&inside(BODY_DEPTH_MAX - 1), "utf-8", expected);
+            check(&inside(BODY_DEPTH_MAX), "utf-8", Err(true));
+        }
+        // Many are not deep, and those in a text are none.
+        check(&[b"[", &b"[],".repeat(500)[..], b"{}]"].concat(), "utf-8", nothing());
+        check(&[br#"["\""#, &b"[{".repeat(500)[..], b"\"]"].concat(), "utf-8", nothing());
     }
 }

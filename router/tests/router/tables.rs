@@ -159,6 +159,18 @@ fn poison_is_stored_once_before_anybody_goes_past_it() {
 }
 
 #[test]
+fn a_nesting_bomb_is_poison_for_a_route_that_reads_bodies_only() {
+    let bomb = b"[".repeat(200);
+    let batch = batch(&[("d", JSON, &bomb), ("d", JSON, b"{}")]);
+    let reads = table(&[route("reads", "IS_DEFINED($body.x)", &["a"])], &["a"], &["a"]);
+    let poison = reads.route(&batch, &mut Scratch::default()).poison;
+    assert_eq!(poison.iter().map(|poison| poison.row).collect::<Vec<_>>(), [0]);
+    assert!(poison[0].reason.ends_with("the body nests deeper than 128 levels"), "{}", poison[0].reason);
+    let blind = table(&[route("blind", "p = 'x'", &["a"])], &["a"], &["a"]);
+    assert!(blind.route(&batch, &mut Scratch::default()).poison.is_empty());
+}
+
+#[test]
 fn a_replaced_table_counts_from_the_next_batch() {
     let routes = Routes::new(table(&[], &["a"], &["a", "b"]), Arc::new(Letters::default()));
     let batch = batch(&[("d", "", b"")]);
