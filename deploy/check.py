@@ -68,7 +68,8 @@ def check_options(program):
 
 
 def check_metrics():
-    sources = "".join(file.read_text() for file in ROOT.glob("**/src/**/*.rs") if "target" not in file.parts)
+    folders = [folder for folder in ROOT.iterdir() if folder.is_dir() and folder.name not in ("target", ".git")]
+    sources = "".join(file.read_text() for folder in folders for file in folder.glob("**/src/**/*.rs"))
     known = set(re.findall(r'"(millrace_[a-z_]+)"', sources))
     rules = (HERE / "prometheus/alerts.yml").read_text()
     named = set(re.findall(r"\bmillrace_[a-z_]+\b", rules))
