@@ -3,10 +3,11 @@
 //! - Source: Azure IoT Hub MQTT topic `devices/{id}/messages/events/{bag}`. A `+` is literal; a pair without `=` is null;
 //!   `k=` is the empty string; an empty key is dropped; of equal keys the last one counts; a leading `?` and one final `/`
 //!   are not part of it; keys that start with `$.` and that the hub knows are system properties.
-//! - Limits: at most [`crate::limits::PROPERTIES_MAX`] pairs are read.
+//! - Limits: at most [`crate::limits::PROPERTIES_MAX`] pairs are read, in time linear in the bag.
 //! - Errors: none. Bytes that are not UTF-8 once decoded become U+FFFD.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
@@ -15,6 +16,9 @@ use crate::property::{Property, PropertyName, SystemProperty};
 
 /// What stays as it is in an encoded key or value.
 const BAG: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// So many names are compared one by one, which is quicker than hashing them; where more are known, they are looked up.
+const COMPARED_MAX: usize = 32;
 
 /// The pairs of a bag in the order of sending, repeated keys included.
 pub fn pairs(bag: &[u8]) -> impl Iterator<Item = Property<'_>> {
@@ -27,10 +31,18 @@ pub fn pairs(bag: &[u8]) -> impl Iterator<Item = Property<'_>> {
 #[must_use]
 pub fn properties(bag: &[u8]) -> Vec<Property<'_>> {
     let mut found: Vec<Property<'_>> = Vec::new();
+    let mut later = HashMap::new();
     for property in pairs(bag) {
-        match found.iter_mut().find(|known| known.name == property.name) {
+        let compared = found.iter().take(COMPARED_MAX).position(|known| known.name == property.name);
+        let place = compared.or_else(|| later.get(&property.name).copied());
+        match place.and_then(|place| found.get_mut(place)) {
             Some(known) => known.value = property.value,
-            None => found.push(property),
+            None => {
+                if found.len() >= COMPARED_MAX {
+                    later.insert(property.name.clone(), found.len());
+                }
+                found.push(property);
+            }
         }
     }
     found
@@ -110,6 +122,20 @@ mod tests {
         check("&=", &[]);
         check("x=1+1", &[("x", Some("1+1"))]);
         check("a=1&b=2&a=3", &[("a", Some("3")), ("b", Some("2"))]);
+    }
+
+    #[test]
+    fn many_names_are_told_apart_like_few() {
+        let name = |number: usize| if number == 40 { "$.ct".to_owned() } else { format!("k{number}") };
+        for names in [COMPARED_MAX - 1, COMPARED_MAX, COMPARED_MAX + 1, PROPERTIES_MAX / 2] {
+            let mut bag = Vec::new();
+            for round in ["first", "last"] {
+                (0..names).for_each(|number| push(&mut bag, &name(number), round));
+            }
+            let expected: Vec<String> = (0..names).map(name).collect();
+            let expected: Vec<_> = expected.iter().map(|name| (name.as_str(), Some("last"))).collect();
+            check(std::str::from_utf8(&bag).unwrap(), &expected);
+        }
     }
 
     #[test]
