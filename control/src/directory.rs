@@ -1,7 +1,8 @@
 //! The registry as the data path sees it: in memory, looked up at CONNECT.
 //! - Shape: 64 hash tables under a lock each; an entry is one packed allocation:
 //!   device length u8 | module length u8 | flags u8 | generation i64 | primary key length u8 | secondary key length u8 | ids | keys
-//! - Invariants: a lock is held for one look-up or one insertion, never over I/O. Keys are wiped when an entry goes.
+//! - Invariants: a lock is held for one look-up or one insertion, never over I/O. Keys are wiped when an entry goes. A module
+//!   may connect only while its device may: modules have no status of their own.
 //! - Limits: `identities_max`; what comes after it is refused and counted. About 160 B per identity with two 32-byte keys
 //!   (`examples/registry_load.rs` measures it).
 //! - Not here: how it is kept up to date (`follower`).
@@ -111,6 +112,18 @@ impl RegistryDirectory {
         gone
     }
 
+    fn find_own(&self, device_id: &str, module_id: Option<&str>) -> Option<Found> {
+        let hash = self.hash(device_id, module_id);
+        let table = read(self.part(hash)?);
+        table.find(hash, |entry| entry.is_named(device_id, module_id)).and_then(Entry::found)
+    }
+
+    fn is_enabled(&self, device_id: &str) -> bool {
+        let hash = self.hash(device_id, None);
+        let Some(part) = self.part(hash) else { return false };
+        read(part).find(hash, |entry| entry.is_named(device_id, None)).is_some_and(Entry::is_enabled)
+    }
+
     fn hash(&self, device_id: &str, module_id: Option<&str>) -> u64 {
         self.hasher.hash_one((device_id, module_id))
     }
@@ -124,9 +137,10 @@ impl RegistryDirectory {
 
 impl Directory for RegistryDirectory {
     fn find(&self, device_id: &str, module_id: Option<&str>) -> Option<Found> {
-        let hash = self.hash(device_id, module_id);
-        let table = read(self.part(hash)?);
-        table.find(hash, |entry| entry.is_named(device_id, module_id)).and_then(Entry::found)
+        let mut found = self.find_own(device_id, module_id)?;
+        // Two locks one after the other: whoever disables the device in between also ends the sessions of its modules.
+        found.enabled &= module_id.is_none() || self.is_enabled(device_id);
+        Some(found)
     }
 
     fn policy(&self, name: &str) -> Option<PolicyKeys> {

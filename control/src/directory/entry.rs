@@ -66,6 +66,10 @@ impl Entry {
         std::str::from_utf8(module).ok().filter(|id| !id.is_empty())
     }
 
+    pub(super) fn is_enabled(&self) -> bool {
+        self.has(ENABLED)
+    }
+
     pub(super) fn found(&self) -> Option<Found> {
         let [_, _, primary, secondary] = self.fields();
         let keys = if self.has(HAS_KEYS) {
@@ -73,7 +77,7 @@ impl Entry {
         } else {
             None
         };
-        Some(Found { enabled: self.has(ENABLED), generation_id: self.generation().to_string().into(), keys })
+        Some(Found { enabled: self.is_enabled(), generation_id: self.generation().to_string().into(), keys })
     }
 
     /// What a session that was opened under `old` has to know; the gravest first.

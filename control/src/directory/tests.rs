@@ -33,6 +33,25 @@ fn finds_devices_and_modules_by_their_exact_names() {
 }
 
 #[test]
+fn a_module_may_connect_only_while_its_device_may() {
+    let directory = directory(1_000);
+    directory.put(&record("d", Some("m")));
+    let module_enabled = || directory.find("d", Some("m")).unwrap().enabled;
+    assert!(!module_enabled(), "its device is not known");
+    let device = record("d", None);
+    directory.put(&device);
+    assert!(module_enabled());
+    let mut disabled = device.clone();
+    disabled.status = Status::Disabled;
+    directory.put(&disabled);
+    assert!(!module_enabled());
+    directory.put(&device);
+    assert!(module_enabled());
+    directory.remove(&name("d", None));
+    assert!(!module_enabled());
+}
+
+#[test]
 fn tells_what_a_session_has_to_know() {
     let directory = directory(1_000);
     let first = record("d", None);
