@@ -110,8 +110,8 @@ pub enum UserNameError {
     /// Likewise the module id.
     #[error("the user name's module id is not valid")]
     ModuleId,
-    /// A query value does not decode to UTF-8.
-    #[error("the user name's {field} cannot be decoded")]
+    /// A query value does not decode to UTF-8, or is too long.
+    #[error("the user name's {field} cannot be decoded or is too long")]
     Field {
         /// The field's name.
         field: &'static str,

@@ -2,7 +2,8 @@
 //! - Source: Azure IoT Hub MQTT support, and the forms SDKs of several ages were seen to send.
 //! - Shape: `{host}/{device}[/{module}][/[?]api-version={v}[&DeviceClientType={enc}][&model-id={enc}][&auth-chain={ids}]]`
 //! - Invariants: ids are not percent-decoded: `%` is a letter of theirs. Unknown query names and any api-version are accepted.
-//! - Limits: ids as in [`millrace_model::ids::is_valid_id`]; a `?` may stand in an id, but not begin a last segment.
+//! - Limits: ids as in [`millrace_model::ids::is_valid_id`]; a `?` may stand in an id, but not begin a last segment. A model id has
+//!   at most [`MODEL_ID_BYTES_MAX`] bytes, because it goes along with every message.
 //! - Errors: [`UserNameError`]. Never panics.
 
 use std::borrow::Cow;
@@ -11,6 +12,9 @@ use millrace_model::ids::is_valid_id;
 use percent_encoding::percent_decode_str;
 
 use crate::error::UserNameError;
+
+/// Longest model id, decoded; DTDL gives an interface's id far less.
+pub const MODEL_ID_BYTES_MAX: usize = 2048;
 
 /// A parsed user name of a hub client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,13 +67,17 @@ impl<'a> UserName<'a> {
         if module_id.is_some_and(|id| !is_valid_id(id)) {
             return Err(UserNameError::ModuleId);
         }
+        let model_id = decoded_value_of(query, "model-id")?.filter(|id| !id.is_empty());
+        if model_id.as_ref().is_some_and(|id| id.len() > MODEL_ID_BYTES_MAX) {
+            return Err(UserNameError::Field { field: "model-id" });
+        }
         Ok(Self {
             host,
             device_id,
             module_id,
             api_version: value_of(query, "api-version"),
             client_type: decoded_value_of(query, "DeviceClientType")?,
-            model_id: decoded_value_of(query, "model-id")?.filter(|id| !id.is_empty()),
+            model_id,
             auth_chain: value_of(query, "auth-chain"),
         })
     }
@@ -167,6 +175,16 @@ mod tests {
         let raw = UserName::parse("h/d/?api-version=1&model-id=dtmi:com:a;1&DeviceClientType=a/b").unwrap();
         assert_eq!(raw.model_id.as_deref(), Some("dtmi:com:a;1"));
         assert_eq!(raw.client_type.as_deref(), Some("a/b"), "a slash that was not encoded");
+    }
+
+    #[test]
+    fn model_ids_have_a_bound() {
+        let text = |bytes| format!("h/d/?api-version=1&model-id={}", "a".repeat(bytes));
+        let longest = text(MODEL_ID_BYTES_MAX);
+        let model_id = UserName::parse(&longest).unwrap().model_id;
+        assert_eq!(model_id.map(|id| id.len()), Some(MODEL_ID_BYTES_MAX));
+        let error = UserNameError::Field { field: "model-id" };
+        assert_eq!(UserName::parse(&text(MODEL_ID_BYTES_MAX + 1)), Err(error));
     }
 
     #[test]
