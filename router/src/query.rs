@@ -14,6 +14,7 @@
 
 mod ast;
 mod body;
+mod columns;
 mod compile;
 mod error;
 mod evaluate;

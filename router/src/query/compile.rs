@@ -45,9 +45,10 @@ pub(crate) enum Condition {
 pub(crate) enum Test {
     /// Reads nothing but the sender: one answer for each identity of a batch, remembered under a number.
     Identity { number: usize, expression: Expression },
-    /// A property against literal texts, by bytes. `texts` is sorted; a value that is at least `encoded_len` bytes long may be one of
-    /// them in percent-encoding, a shorter one cannot.
-    PropertyIn { field: u16, texts: Vec<Box<[u8]>>, encoded_len: usize, negated: bool },
+    /// Whether a message has the property of a column.
+    PropertyDefined { column: usize },
+    /// A property against literal texts: a set of its column.
+    PropertyIn { column: usize, set: usize, negated: bool },
     /// Reads no body.
     Row(Expression),
     /// Reads the body.
@@ -110,9 +111,22 @@ impl Compiler<'_> {
             self.fields.identity_leaves += 1;
             Test::Identity { number, expression }
         } else {
-            property_in(&expression).unwrap_or(Test::Row(expression))
+            self.property_test(&expression).unwrap_or(Test::Row(expression))
         };
         Ok(Condition::Leaf { test, wanted })
+    }
+
+    /// The test of one property that a column answers.
+    fn property_test(&mut self, expression: &Expression) -> Option<Test> {
+        if let Expression::Call(Function::IsDefined, operands) = expression
+            && let [Expression::Property(field)] = operands.as_slice()
+        {
+            return Some(Test::PropertyDefined { column: self.fields.column(*field) });
+        }
+        let (field, texts, negated) = property_in(expression)?;
+        let column = self.fields.column(field);
+        let set = self.fields.columns.get_mut(column)?.set(texts);
+        Some(Test::PropertyIn { column, set, negated })
     }
 
     fn expression(&mut self, node: &Node) -> Result<(Expression, Reads), QueryError> {
@@ -219,7 +233,7 @@ impl Condition {
             Self::Always | Self::Never => 0,
             Self::Leaf { test, .. } => match test {
                 Test::Identity { .. } => 1,
-                Test::PropertyIn { .. } => 2,
+                Test::PropertyDefined { .. } | Test::PropertyIn { .. } => 2,
                 Test::Row(_) => 3,
                 Test::Body(_) => 4,
             },
@@ -228,8 +242,8 @@ impl Condition {
     }
 }
 
-/// `property = 'text'` and its kin, which need no decoding.
-fn property_in(expression: &Expression) -> Option<Test> {
+/// `property = 'text'` and its kin: property, texts, and whether it must be none of them.
+fn property_in(expression: &Expression) -> Option<(u16, Vec<Box<[u8]>>, bool)> {
     let (field, literals, negated) = match expression {
         Expression::Compare(comparison @ (Comparison::Equal | Comparison::NotEqual), left, right) => {
             let (field, literal) = match (&**left, &**right) {
@@ -249,12 +263,5 @@ fn property_in(expression: &Expression) -> Option<Test> {
         Expression::Constant(Value::Text(text)) if !text.contains('\u{fffd}') => Some(text.as_bytes().into()),
         _ => None,
     };
-    let mut texts = literals.iter().map(bytes).collect::<Option<Vec<Box<[u8]>>>>()?;
-    texts.sort_unstable();
-    // An encoded text is longer than what it stands for by two bytes at least. A literal with a percent sign must never be
-    // compared with the encoded form.
-    let plain = texts.iter().all(|text| !text.contains(&b'%'));
-    let shortest = texts.iter().map(|text| text.len()).min().unwrap_or(0);
-    let encoded_len = if plain { shortest.saturating_add(2) } else { 0 };
-    Some(Test::PropertyIn { field, texts, encoded_len, negated })
+    Some((field, literals.iter().map(bytes).collect::<Option<_>>()?, negated))
 }

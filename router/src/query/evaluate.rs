@@ -9,6 +9,7 @@
 use millrace_model::{Batch, IdentityRef};
 
 use super::body::{Cell, Unreadable, extract};
+use super::columns::{Column, ColumnRows};
 use super::compile::{Condition, Expression, Test};
 use super::fields::Fields;
 use super::properties::{Memory, Span, decode, scan};
@@ -27,6 +28,7 @@ pub(crate) const NO_ROWS: Mask = [0; WORDS];
 pub struct Scratch {
     spans: Vec<Span>,
     memory: Memory,
+    columns: Vec<ColumnRows>,
     cells: Vec<Cell>,
     arena: String,
     scanned: Mask,
@@ -70,6 +72,7 @@ impl<'a> Evaluation<'a> {
         let identities = if fields.reads_identity { batch.identities().collect() } else { Vec::new() };
         scratch.memory.clear();
         scratch.spans.resize(CHUNK_ROWS * fields.property_count(), Span::ABSENT);
+        scratch.columns.resize_with(fields.columns.len(), ColumnRows::default);
         scratch.cells.resize(CHUNK_ROWS * fields.path_count(), Cell::Missing);
         scratch.answers.resize_with(fields.identity_leaves, Vec::new);
         for answers in &mut scratch.answers {
@@ -89,6 +92,9 @@ impl<'a> Evaluation<'a> {
         }
         let scratch = &mut *self.scratch;
         (scratch.scanned, scratch.opened, scratch.broken, scratch.missed) = (NO_ROWS, NO_ROWS, NO_ROWS, NO_ROWS);
+        for (rows, column) in scratch.columns.iter_mut().zip(&self.fields.columns) {
+            rows.clear(column.set_count());
+        }
         scratch.arena.clear();
         Some((self.first, mask_of(self.rows)))
     }
@@ -130,14 +136,16 @@ impl<'a> Evaluation<'a> {
             Test::Identity { number, expression } => {
                 filter(among, |row| self.identity_answer(*number, expression, row) == Some(wanted))
             }
-            Test::PropertyIn { field, texts, encoded_len, negated } => {
+            Test::PropertyDefined { column } => {
+                let rows = self.column(*column, among);
+                combine(among, rows.defined, |among, defined| among & if wanted { defined } else { !defined })
+            }
+            Test::PropertyIn { column, set, negated } => {
                 let wanted = wanted != *negated;
-                match texts.as_slice() {
-                    [text] => self.by_property(*field, *encoded_len, among, wanted, |value| *value == **text),
-                    texts => self.by_property(*field, *encoded_len, among, wanted, |value| {
-                        texts.binary_search_by(|text| (**text).cmp(value)).is_ok()
-                    }),
-                }
+                let rows = self.column(*column, among);
+                let found = rows.sets.get(*set).copied().unwrap_or(NO_ROWS);
+                let valued = combine(among, rows.valued, |among, valued| among & valued);
+                combine(valued, found, |valued, found| valued & if wanted { found } else { !found })
             }
             Test::Row(expression) => filter(among, |row| self.row_answer(expression, row) == Some(wanted)),
             Test::Body(expression) => filter(among, |row| {
@@ -159,38 +167,61 @@ impl<'a> Evaluation<'a> {
         known
     }
 
-    /// The rows that have the property and for whose decoded value `passes` answers `wanted`.
-    #[inline]
-    fn by_property(
-        &mut self,
-        field: u16,
-        encoded_len: usize,
-        among: Mask,
-        wanted: bool,
-        passes: impl Fn(&[u8]) -> bool,
-    ) -> Mask {
-        self.scan_all(among);
-        let (count, spans) = (self.fields.property_count(), self.scratch.spans.as_slice());
-        filter(among, |row| {
-            let (bag, _) = self.parts(row);
-            let Some(raw) = spans.get(row * count + usize::from(field)).and_then(|span| span.raw(bag)) else {
-                return false;
-            };
-            let encoded = raw.len() >= encoded_len && raw.contains(&b'%');
-            let found = if encoded { passes(decode(raw).as_bytes()) } else { passes(raw) };
-            found == wanted
-        })
+    /// The answers of a column, known for the rows `among` at least.
+    fn column(&mut self, number: usize, among: Mask) -> &ColumnRows {
+        const NOTHING: &ColumnRows =
+            &ColumnRows { known: NO_ROWS, defined: NO_ROWS, valued: NO_ROWS, sets: Vec::new() };
+        let fields = self.fields;
+        let (Some(column), Some(rows)) = (fields.columns.get(number), self.scratch.columns.get_mut(number)) else {
+            return NOTHING;
+        };
+        let new = combine(among, rows.known, |among, known| among & !known);
+        if !mask_is_empty(&new) {
+            // Taken out, so that the walk may use the rest of the memory.
+            let mut rows = std::mem::take(rows);
+            self.look(column, new, &mut rows);
+            if let Some(place) = self.scratch.columns.get_mut(number) {
+                *place = rows;
+            }
+        }
+        self.scratch.columns.get(number).unwrap_or(NOTHING)
     }
 
-    /// Makes the spans of these rows' bags known.
-    fn scan_all(&mut self, among: Mask) {
-        let new = combine(among, self.scratch.scanned, |among, scanned| among & !scanned);
-        if !mask_is_empty(&new) {
-            filter(new, |row| {
-                self.scan(row);
-                true
-            });
-        }
+    /// One pass over bags: finds the value and answers all that is asked of it.
+    fn look(&mut self, column: &Column, new: Mask, rows: &mut ColumnRows) {
+        let or = |known: &mut Mask, more| *known = combine(*known, more, |known, more| known | more);
+        let [defined, valued] = match (column.only(), rows.sets.as_mut_slice()) {
+            (Some(only), [found]) => {
+                let [defined, valued, more] = filter_each(new, |row| {
+                    let (span, bag) = self.value(column.field, row);
+                    let raw = span.raw(bag);
+                    [span != Span::ABSENT, raw.is_some(), raw.is_some_and(|raw| column.has_only(only, raw))]
+                });
+                or(found, more);
+                [defined, valued]
+            }
+            (_, sets) => filter_each(new, |row| {
+                let (span, bag) = self.value(column.field, row);
+                let raw = span.raw(bag);
+                for &set in raw.map_or(&[][..], |raw| column.sets_of(raw)) {
+                    if let Some(found) = sets.get_mut(set) {
+                        insert(found, row);
+                    }
+                }
+                [span != Span::ABSENT, raw.is_some()]
+            }),
+        };
+        or(&mut rows.known, new);
+        or(&mut rows.defined, defined);
+        or(&mut rows.valued, valued);
+    }
+
+    /// Where a property's value stands in the bag of a row.
+    #[inline]
+    fn value(&mut self, field: u16, row: usize) -> (Span, &'a [u8]) {
+        self.scan(row);
+        let at = row * self.fields.property_count() + usize::from(field);
+        (self.scratch.spans.get(at).copied().unwrap_or(Span::ABSENT), self.parts(row).0)
     }
 
     fn row_answer(&mut self, expression: &Expression, row: usize) -> Option<bool> {
@@ -217,7 +248,7 @@ impl<'a> Evaluation<'a> {
         if has(&self.scratch.scanned, row) {
             return;
         }
-        set(&mut self.scratch.scanned, row);
+        insert(&mut self.scratch.scanned, row);
         let (bag, _) = self.parts(row);
         let count = self.fields.property_count();
         let scratch = &mut *self.scratch;
@@ -229,17 +260,17 @@ impl<'a> Evaluation<'a> {
     /// Makes the cells of a row's body known.
     fn open_body(&mut self, row: usize) {
         if !has(&self.scratch.opened, row) {
-            set(&mut self.scratch.opened, row);
+            insert(&mut self.scratch.opened, row);
             self.scan(row);
             if let Err(unreadable) = self.extract(row)
                 && unreadable.is_poison()
             {
-                set(&mut self.scratch.broken, row);
+                insert(&mut self.scratch.broken, row);
                 self.scratch.poison.push((self.first + row, unreadable.to_string()));
             }
         }
         if has(&self.scratch.broken, row) {
-            set(&mut self.scratch.missed, row);
+            insert(&mut self.scratch.missed, row);
         }
     }
 
@@ -304,7 +335,7 @@ fn has(mask: &Mask, row: usize) -> bool {
 }
 
 #[inline]
-fn set(mask: &mut Mask, row: usize) {
+fn insert(mask: &mut Mask, row: usize) {
     if let Some(word) = mask.get_mut(row / 64) {
         *word |= 1 << (row % 64);
     }
@@ -313,14 +344,26 @@ fn set(mask: &mut Mask, row: usize) {
 /// Those of the rows that pass.
 #[inline]
 fn filter(among: Mask, mut passes: impl FnMut(usize) -> bool) -> Mask {
-    let mut found = NO_ROWS;
-    for (number, (&word, found)) in among.iter().zip(&mut found).enumerate() {
-        let mut left = word;
+    let [found] = filter_each(among, |row| [passes(row)]);
+    found
+}
+
+/// For several questions at once, those of the rows that pass each.
+#[inline]
+fn filter_each<const N: usize>(among: Mask, mut passes: impl FnMut(usize) -> [bool; N]) -> [Mask; N] {
+    let mut found = [NO_ROWS; N];
+    for (number, &word) in among.iter().enumerate() {
+        let (mut left, mut words) = (word, [0; N]);
         while left != 0 {
             let bit = left.trailing_zeros();
             left &= left - 1;
             let row = number * 64 + usize::try_from(bit).unwrap_or_default();
-            *found |= u64::from(passes(row)) << bit;
+            for (word, passed) in words.iter_mut().zip(passes(row)) {
+                *word |= u64::from(passed) << bit;
+            }
+        }
+        for (mask, word) in found.iter_mut().zip(words) {
+            mask[number] = word;
         }
     }
     found

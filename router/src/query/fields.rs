@@ -7,6 +7,7 @@ use millrace_model::SystemProperty;
 
 use super::ast::PathStep;
 use super::body::PathNode;
+use super::columns::Column;
 use super::error::Problem;
 use crate::limits::{BODY_FIELDS_MAX, PROPERTY_FIELDS_MAX};
 
@@ -50,6 +51,7 @@ pub(crate) enum PropertyKey {
 pub(crate) struct Fields {
     properties: Vec<PropertyKey>,
     buckets: [Vec<u16>; BUCKETS],
+    pub(super) columns: Vec<Column>,
     pub(super) paths: PathNode,
     path_count: usize,
     pub(super) content_type: Option<u16>,
@@ -96,6 +98,7 @@ impl Default for Fields {
         Self {
             properties: Vec::new(),
             buckets: std::array::from_fn(|_| Vec::new()),
+            columns: Vec::new(),
             paths: PathNode::default(),
             path_count: 0,
             content_type: None,
@@ -121,6 +124,15 @@ impl Fields {
         }
         self.properties.push(key);
         Ok(number)
+    }
+
+    /// The number of a property's column, new or known.
+    pub(super) fn column(&mut self, field: u16) -> usize {
+        let known = self.columns.iter().position(|known| known.field == field);
+        known.unwrap_or_else(|| {
+            self.columns.push(Column::new(field));
+            self.columns.len() - 1
+        })
     }
 
     /// The number of a body path, new or known. What says whether there is a readable body is wanted too.

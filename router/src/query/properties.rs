@@ -87,7 +87,8 @@ pub(super) fn scan(fields: &Fields, bag: &[u8], spans: &mut [Span], memory: &mut
     while start < end && counted < PROPERTIES_MAX {
         if let Some(known) = memory.pairs.get(counted)
             && known.len > 0
-            && bag.get(start..end).is_some_and(|pair| pair.starts_with(known.key.get(..known.len).unwrap_or_default()))
+            && let Some(key) = bag.get(start..end).and_then(|pair| pair.get(..known.len))
+            && equal(key, known.key.get(..known.len).unwrap_or_default())
         {
             let value = start + known.len;
             let pair_end = find(bag, value, end, b'&');
@@ -135,6 +136,23 @@ fn find_encoded(fields: &Fields, key: &[u8]) -> Option<u16> {
         return fields.find(decoded.get(..=rest.len())?);
     }
     fields.find(percent_decode(key).decode_utf8_lossy().as_bytes())
+}
+
+/// Whether two texts are the same. Most are short: their first and last bytes, in two loads each, beat a call.
+#[inline]
+pub(super) fn equal(left: &[u8], right: &[u8]) -> bool {
+    fn ends<const N: usize>(left: &[u8], right: &[u8]) -> bool {
+        left.first_chunk::<N>() == right.first_chunk::<N>() && left.last_chunk::<N>() == right.last_chunk::<N>()
+    }
+    left.len() == right.len()
+        && match left.len() {
+            0 => true,
+            1 => left == right,
+            2..=4 => ends::<2>(left, right),
+            5..=8 => ends::<4>(left, right),
+            9..=16 => ends::<8>(left, right),
+            _ => left == right,
+        }
 }
 
 /// The position of `byte` in `start..end`, or `end`. Bags are short: eight bytes at a time beat a call.
