@@ -161,10 +161,14 @@ impl DriverHandle {
     /// How it is.
     #[must_use]
     pub fn state(&self) -> DriverState {
-        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) && self.shared.state() == DriverState::Running {
-            return DriverState::Broken { reason: "its thread ended by a panic".to_owned() };
+        // Asked first: a thread that ends in order says so before it ends.
+        let ended = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
+        match self.shared.state() {
+            DriverState::Running | DriverState::Waiting { .. } if ended => {
+                DriverState::Broken { reason: "its thread ended by a panic".to_owned() }
+            }
+            state => state,
         }
-        self.shared.state()
     }
 
     /// For each shard, how many durable messages are not yet safe at the sink's target (or not meant for it).

@@ -13,14 +13,8 @@ const OUTAGE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     busy: Option<Duration>,
-    outage: Option<Outage>,
+    outage: Option<Duration>,
     until: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Outage {
-    since: Instant,
-    pause: Duration,
 }
 
 impl Backoff {
@@ -30,23 +24,23 @@ impl Backoff {
         self.wait(now + pause);
     }
 
-    /// Since when; `random` is anything.
-    pub(super) fn unavailable(&mut self, now: Instant, random: u64) -> Instant {
-        let outage = self.outage.get_or_insert(Outage { since: now, pause: OUTAGE_MIN / 2 });
-        outage.pause = (outage.pause * 2).min(OUTAGE_MAX);
-        let since = outage.since;
-        let half = outage.pause / 2;
+    /// `random` is anything.
+    pub(super) fn unavailable(&mut self, now: Instant, random: u64) {
+        let pause = self.outage.map_or(OUTAGE_MIN, |pause| (pause * 2).min(OUTAGE_MAX));
+        self.outage = Some(pause);
+        let half = pause / 2;
         let part = u32::try_from(random % 1024).unwrap_or_default();
-        let until = now + half + half * part / 1024;
-        self.wait(until);
-        since
+        self.wait(now + half + half * part / 1024);
     }
 
-    /// Something was taken; since when nothing had been.
-    pub(super) fn succeeded(&mut self) -> Option<Instant> {
-        self.busy = None;
+    /// Something was taken.
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Something may be taken again; the next refusal still waits longer than the last.
+    pub(super) fn end_pause(&mut self) {
         self.until = None;
-        self.outage.take().map(|outage| outage.since)
     }
 
     pub(super) const fn is_outage(&self) -> bool {
@@ -77,17 +71,18 @@ mod tests {
         }
         backoff.busy(now);
         assert_eq!(backoff.pending(now), Some(now + BUSY_MAX));
-        assert_eq!(backoff.succeeded(), None);
-        let start = now;
+        backoff.succeeded();
         for random in 0..20_u64 {
-            assert_eq!(backoff.unavailable(now, random * 101), start);
+            backoff.unavailable(now, random * 101);
             let until = backoff.pending(now).unwrap();
             assert!(until - now <= OUTAGE_MAX);
             now = until;
         }
         backoff.unavailable(now, 1023);
         assert!(backoff.pending(now).unwrap() - now > OUTAGE_MAX / 4);
-        assert_eq!(backoff.succeeded(), Some(start));
-        assert_eq!(backoff.pending(now), None);
+        backoff.end_pause();
+        assert_eq!((backoff.pending(now), backoff.is_outage()), (None, true));
+        backoff.succeeded();
+        assert!(!backoff.is_outage());
     }
 }

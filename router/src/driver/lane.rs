@@ -8,6 +8,7 @@ use std::sync::Arc;
 use millrace_journal::{Journal, JournalError, Reader};
 use millrace_model::{Batch, Delivery, Offset, Selection, ShardId, Watermark};
 
+use super::backoff::Backoff;
 use crate::cursor::{Cursor, CursorError};
 use crate::events::{CursorFailed, DriverMeters, LaneMeters, MessagesMissing};
 
@@ -19,6 +20,8 @@ pub(super) struct Lane {
     cursor: Cursor,
     cursor_failed: bool,
     meters: LaneMeters,
+    /// Pauses while this shard's batches cannot be read or are refused.
+    pub(super) backoff: Backoff,
     /// Whether the sink said where it goes on.
     pub(super) resumed: bool,
     /// Next offset to be delivered.
@@ -44,6 +47,7 @@ impl Lane {
             cursor,
             cursor_failed: false,
             meters: LaneMeters::new(sink, shard),
+            backoff: Backoff::default(),
             resumed: false,
             floor: start,
             batch: None,

@@ -2,7 +2,8 @@
 //! - Shape: rounds. A round offers each shard's next batch once, serves the sink, and publishes what is safe; a round that found
 //!   nothing sleeps.
 //! - Invariants: the sink is served at least every [`POLL_INTERVAL`], also while it is unavailable; cursors are stored at most
-//!   once in [`STORE_INTERVAL`] and at the end.
+//!   once in [`STORE_INTERVAL`] and at the end. A shard that is refused waits by itself; only a full sink is full for all
+//!   shards, and then the one that found it full is the first to be offered again.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -33,16 +34,23 @@ pub(super) struct Worker {
     wake: Wake,
     shared: Arc<Shared>,
     meters: DriverMeters,
-    backoff: Backoff,
+    /// Pauses of a full sink; those of an outage are the lanes' own.
+    busy: Backoff,
+    /// The lane that a round begins with.
+    first: usize,
+    /// Since when the sink or one of the lanes is in trouble.
+    outage: Option<Instant>,
     /// Whether the sink's last poll failed: then a delivery that it takes does not end the outage.
     poll_fails: bool,
     polled_at: Instant,
     stored_at: Instant,
 }
 
-/// Why a round ended early.
+/// Why a batch was not taken.
 enum Halt {
-    /// Asked again later.
+    /// The sink is full, for all shards.
+    Busy,
+    /// This shard's is offered again later.
     Wait,
     /// Never asked again.
     Broken(String),
@@ -58,7 +66,6 @@ impl Worker {
         shared: Arc<Shared>,
     ) -> Self {
         let (meters, now) = (DriverMeters::new(&name), Instant::now());
-        let backoff = Backoff::default();
         Self {
             name,
             sink,
@@ -67,7 +74,9 @@ impl Worker {
             wake,
             shared,
             meters,
-            backoff,
+            busy: Backoff::default(),
+            first: 0,
+            outage: None,
             poll_fails: false,
             polled_at: now,
             stored_at: now,
@@ -100,17 +109,22 @@ impl Worker {
     /// Offers each shard's next batch; whether one was taken.
     fn round(&mut self) -> Result<bool, String> {
         let mut progress = false;
-        if self.backoff.pending(Instant::now()).is_none() {
-            for lane in 0..self.lanes.len() {
-                match self.offer(lane) {
+        let (began, first) = (Instant::now(), self.first);
+        if self.busy.pending(began).is_none() {
+            for lane in (first..self.lanes.len()).chain(0..first) {
+                match self.offer(lane, began) {
                     Ok(taken) => progress |= taken,
-                    Err(Halt::Wait) => break,
+                    Err(Halt::Wait) => {}
+                    Err(Halt::Busy) => {
+                        self.first = lane;
+                        break;
+                    }
                     Err(Halt::Broken(reason)) => return Err(reason),
                 }
             }
         }
         let now = Instant::now();
-        if progress || self.backoff.pending(now).is_some() || now.duration_since(self.polled_at) >= POLL_INTERVAL {
+        if progress || self.busy.pending(now).is_some() || now.duration_since(self.polled_at) >= POLL_INTERVAL {
             self.poll(now)?;
         }
         self.publish(now);
@@ -118,22 +132,27 @@ impl Worker {
     }
 
     /// Offers one shard's next batch; whether it was taken.
-    fn offer(&mut self, number: usize) -> Result<bool, Halt> {
-        let Some(lane) = self.lanes.get_mut(number) else {
+    fn offer(&mut self, number: usize, now: Instant) -> Result<bool, Halt> {
+        let Some(lane) = self.lanes.get_mut(number).filter(|lane| lane.backoff.pending(now).is_none()) else {
             return Ok(false);
         };
         if !lane.resumed {
             match self.sink.resume(lane.shard, lane.start()) {
                 Ok(offset) => lane.resume(offset),
-                Err(error) => return self.refused(error),
+                Err(error) => return self.refused(Some(number), error),
             }
-            self.recovered();
+            self.succeeded(number);
             return Ok(true);
         }
         match lane.read(&self.name, &self.meters) {
             Ok(true) => {}
-            Ok(false) => return Ok(false),
-            Err(error) => return Err(self.unavailable(&format!("journal: {}", in_full(&error)))),
+            Ok(false) => {
+                if lane.backoff.is_outage() {
+                    self.succeeded(number);
+                }
+                return Ok(false);
+            }
+            Err(error) => return Err(self.unavailable(number, &format!("journal: {}", in_full(&error)))),
         }
         if let Some(batch) = lane.batch.take() {
             match self.routes.route(&batch) {
@@ -144,7 +163,7 @@ impl Worker {
                 }
                 Err(error) => {
                     lane.batch = Some(batch);
-                    return Err(self.unavailable(&format!("dead-letter store: {error}")));
+                    return Err(self.unavailable(number, &format!("dead-letter store: {error}")));
                 }
             }
         }
@@ -152,45 +171,50 @@ impl Worker {
             return Ok(false);
         };
         if let Err(error) = self.sink.deliver(delivery) {
-            return self.refused(error);
+            return self.refused(Some(number), error);
         }
         self.meters.batches.increment(1);
         self.meters.delivered.increment(u64::try_from(delivery.selected.count()).unwrap_or(u64::MAX));
         lane.taken();
-        self.recovered();
+        self.succeeded(number);
         Ok(true)
     }
 
+    /// Serves the sink. What it reports holds no delivery back: it refuses those itself that it cannot take.
     fn poll(&mut self, now: Instant) -> Result<(), String> {
         self.polled_at = now;
         let answer = self.sink.poll(now);
-        self.poll_fails = matches!(answer, Err(SinkError::Unavailable(_)));
-        let Err(error) = answer else {
-            // Nothing to deliver would never show that an outage is over.
-            if self.backoff.is_outage() && self.backoff.pending(now).is_none() && self.is_idle() {
-                self.recovered();
+        let fails = matches!(answer, Err(SinkError::Unavailable(_)));
+        let failed = std::mem::replace(&mut self.poll_fails, fails);
+        match answer {
+            Ok(()) => {
+                if failed {
+                    // What was refused meanwhile is worth another try at once.
+                    self.lanes.iter_mut().for_each(|lane| lane.backoff.end_pause());
+                    self.recovered();
+                }
+                Ok(())
             }
-            return Ok(());
-        };
-        match self.refused(error) {
-            Err(Halt::Broken(reason)) => Err(reason),
-            _ => Ok(()),
+            Err(SinkError::Unavailable(reason)) => {
+                self.in_trouble(now, &reason);
+                Ok(())
+            }
+            Err(error) => match self.refused(None, error) {
+                Err(Halt::Broken(reason)) => Err(reason),
+                _ => Ok(()),
+            },
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.resumed && lane.batch.is_none() && lane.delivery.is_none())
-    }
-
     /// The sink's answer as what to do about it.
-    fn refused(&mut self, error: SinkError) -> Result<bool, Halt> {
+    fn refused(&mut self, lane: Option<usize>, error: SinkError) -> Result<bool, Halt> {
         match error {
             SinkError::Busy => {
                 self.meters.busy.increment(1);
-                self.backoff.busy(Instant::now());
-                Err(Halt::Wait)
+                self.busy.busy(Instant::now());
+                Err(Halt::Busy)
             }
-            SinkError::Unavailable(reason) => Err(self.unavailable(&reason)),
+            SinkError::Unavailable(reason) => Err(self.unavailable(lane.unwrap_or_default(), &reason)),
             SinkError::Rewind(shard, to) => {
                 if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.shard == shard) {
                     SinkRewound { sink: &self.name, shard, to }.emit(&self.meters);
@@ -202,23 +226,41 @@ impl Worker {
         }
     }
 
-    fn unavailable(&mut self, reason: &str) -> Halt {
-        self.meters.unavailable.increment(1);
-        let (first, now) = (!self.backoff.is_outage(), Instant::now());
-        let since = self.backoff.unavailable(now, RandomState::new().hash_one(0));
-        if first {
-            SinkUnavailable { sink: &self.name, reason }.emit();
+    /// A lane has to wait.
+    fn unavailable(&mut self, lane: usize, reason: &str) -> Halt {
+        let now = Instant::now();
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.backoff.unavailable(now, RandomState::new().hash_one(0));
         }
-        self.meters.waiting(now.duration_since(since));
-        self.shared.set(DriverState::Waiting { since, reason: reason.to_owned() });
+        self.in_trouble(now, reason);
         Halt::Wait
     }
 
+    fn in_trouble(&mut self, now: Instant, reason: &str) {
+        self.meters.unavailable.increment(1);
+        if self.outage.is_none() {
+            SinkUnavailable { sink: &self.name, reason }.emit();
+        }
+        let since = *self.outage.get_or_insert(now);
+        self.meters.waiting(now.duration_since(since));
+        self.shared.set(DriverState::Waiting { since, reason: reason.to_owned() });
+    }
+
+    /// A lane got what it asked for.
+    fn succeeded(&mut self, lane: usize) {
+        self.busy.succeeded();
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.backoff.succeeded();
+        }
+        self.recovered();
+    }
+
+    /// Ends the outage unless the sink or another lane is still in it.
     fn recovered(&mut self) {
-        if self.poll_fails && self.backoff.is_outage() {
+        if self.outage.is_none() || self.poll_fails || self.lanes.iter().any(|lane| lane.backoff.is_outage()) {
             return;
         }
-        if let Some(since) = self.backoff.succeeded() {
+        if let Some(since) = self.outage.take() {
             SinkRecovered { sink: &self.name, after: since.elapsed() }.emit(&self.meters);
             self.shared.set(DriverState::Running);
         }
@@ -243,7 +285,7 @@ impl Worker {
     /// Sleeps unless there may be more at once.
     fn rest(&self, progress: bool, drain_until: Option<Instant>) {
         let now = Instant::now();
-        let pause = match (self.backoff.pending(now), self.wake) {
+        let pause = match (self.busy.pending(now), self.wake) {
             (Some(until), _) => until.duration_since(now).min(POLL_INTERVAL),
             (None, _) if progress => return,
             (None, Wake::Every(pause)) => pause.min(POLL_INTERVAL),

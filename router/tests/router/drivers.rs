@@ -22,6 +22,15 @@ struct Script {
     answers: Vec<SinkError>,
     /// Answered to everything while set.
     outage: Option<String>,
+    /// Answered to every poll while set.
+    poll_outage: Option<String>,
+    /// The shard whose deliveries are refused.
+    refused_shard: Option<u16>,
+    /// Whether it has room for one delivery at a time: the next one finds it full.
+    has_little_room: bool,
+    is_full: bool,
+    /// Shards of what was taken, in order.
+    order: Vec<u16>,
     /// Whether what is taken becomes safe at once.
     holds_back: bool,
     taken: BTreeMap<u16, Vec<u64>>,
@@ -68,6 +77,16 @@ impl Sink for Scripted {
                 return Err(SinkError::Unavailable(reason.clone()));
             }
             let shard = delivery.batch.shard().0;
+            if script.refused_shard == Some(shard) {
+                return Err(SinkError::Unavailable("this shard's file".to_owned()));
+            }
+            if script.has_little_room {
+                script.is_full = !script.is_full;
+                if !script.is_full {
+                    return Err(SinkError::Busy);
+                }
+            }
+            script.order.push(shard);
             let position = script.position.insert(shard, delivery.batch.end().0).unwrap();
             assert!(delivery.batch.base().0 <= position && position <= delivery.batch.end().0, "a gap or a step back");
             script.taken.entry(shard).or_default().extend(delivery.messages().map(|message| message.offset.0));
@@ -79,7 +98,7 @@ impl Sink for Scripted {
     }
 
     fn poll(&mut self, _now: Instant) -> Result<(), SinkError> {
-        Ok(())
+        self.with(|script| script.poll_outage.clone()).map_or(Ok(()), |reason| Err(SinkError::Unavailable(reason)))
     }
 
     fn safe(&self, shard: ShardId) -> Offset {
@@ -213,6 +232,67 @@ fn a_refused_batch_is_offered_again_until_taken() {
     until("delivered", || sink.taken(0).len() == 30);
     assert_eq!(sink.taken(0), (0..30).collect::<Vec<_>>());
     until("recovered", || handle.state() == DriverState::Running);
+}
+
+#[test]
+fn a_sink_in_trouble_that_still_takes_batches_gets_them() {
+    let bench = bench(1);
+    let sink = Scripted::default();
+    sink.with(|script| script.poll_outage = Some("its own state cannot be written".to_owned()));
+    let handle = bench.start("all", &sink);
+    until("known", || matches!(handle.state(), DriverState::Waiting { .. }));
+    bench.append(0, 20);
+    until("delivered", || sink.taken(0).len() == 200);
+    assert!(matches!(handle.state(), DriverState::Waiting { .. }), "a batch that is taken does not end the trouble");
+    sink.with(|script| script.poll_outage = None);
+    until("recovered", || handle.state() == DriverState::Running);
+}
+
+#[test]
+fn a_shard_that_is_refused_holds_up_no_other_shard() {
+    let bench = bench(2);
+    let sink = Scripted::default();
+    sink.with(|script| script.refused_shard = Some(0));
+    let handle = bench.start("all", &sink);
+    bench.append(0, 1);
+    until("refused", || matches!(handle.state(), DriverState::Waiting { .. }));
+    // One batch for each pause of an outage would take minutes.
+    bench.append(1, 200);
+    until("the other shard", || sink.taken(1).len() == 2000);
+    assert!(matches!(handle.state(), DriverState::Waiting { .. }), "the other shard does not end the outage");
+    sink.with(|script| script.refused_shard = None);
+    until("this shard", || sink.taken(0).len() == 10);
+    until("recovered", || handle.state() == DriverState::Running);
+}
+
+#[test]
+fn a_sink_that_is_always_full_serves_its_shards_in_turn() {
+    let bench = bench(2);
+    bench.append(0, 20);
+    bench.append(1, 20);
+    let sink = Scripted::default();
+    sink.with(|script| script.has_little_room = true);
+    let _handle = bench.start("all", &sink);
+    until("delivered", || sink.taken(0).len() == 200 && sink.taken(1).len() == 200);
+    let order = sink.with(|script| script.order.clone());
+    let early = order.iter().take(20).filter(|&&shard| shard == 1).count();
+    assert!((8..=12).contains(&early), "{order:?}");
+}
+
+#[test]
+fn a_new_table_that_reads_bodies_buries_poison_of_batches_seen_before() {
+    let letters = Arc::new(Letters::default());
+    let dead_letters: Arc<dyn DeadLetter> = Arc::<Letters>::clone(&letters);
+    let plain = table(&[route("all", "true", &["all"])], &[], &["all"]);
+    let routes = Routes::new(plain, dead_letters);
+    let batch = batch_at(ShardId(0), Offset(0), MessageSource::Telemetry, &[("d", crate::support::JSON, b"{")]);
+    routes.route(&batch).unwrap();
+    assert_eq!(letters.stored.lock().unwrap().len(), 0);
+    routes.replace(table(&[route("body", "$body.x = 1", &["all"])], &[], &["all"]));
+    for _ in 0..2 {
+        routes.route(&batch).unwrap();
+        assert_eq!(letters.stored.lock().unwrap().len(), 1, "once for each table");
+    }
 }
 
 #[test]
