@@ -44,8 +44,8 @@ pub struct Shared {
 #[derive(Default)]
 struct Shard {
     recent: Mutex<VecDeque<Entry>>,
-    /// Offsets whose poison has been stored since the start.
-    buried: Mutex<Range<u64>>,
+    /// Offsets whose poison has been stored since the start, and by which table: another one reads other bodies.
+    buried: Mutex<(u64, Range<u64>)>,
 }
 
 struct Entry {
@@ -101,16 +101,20 @@ impl Routes {
             live.meters.routed(&routed);
             Arc::new(routed)
         });
-        self.bury(&shard, batch, routed)?;
+        self.bury(&shard, batch, &live, routed)?;
         Ok(Shared { table: Arc::clone(&live.table), routed: Arc::clone(routed) })
     }
 
     /// Stores the poison of a batch unless that has been done. Batches of a shard come in order, again and again for each
     /// sink, so the offsets done are one range; where it breaks, a repeated dead letter does no harm.
-    fn bury(&self, shard: &Shard, batch: &Batch, routed: &Routed) -> io::Result<()> {
-        let mut buried = lock(&shard.buried);
+    fn bury(&self, shard: &Shard, batch: &Batch, live: &Live, routed: &Routed) -> io::Result<()> {
+        let mut guard = lock(&shard.buried);
+        let (version, buried) = &mut *guard;
+        if *version < live.version {
+            (*version, *buried) = (live.version, 0..0);
+        }
         let (base, end) = (batch.base().0, batch.end().0);
-        if buried.start <= base && end <= buried.end {
+        if *version == live.version && buried.start <= base && end <= buried.end {
             return Ok(());
         }
         let letters: Vec<_> = routed
@@ -120,7 +124,10 @@ impl Routes {
             .collect();
         if !letters.is_empty() {
             self.dead_letters.put_all(&letters)?;
-            self.live.load().meters.poisoned(letters.len());
+            live.meters.poisoned(letters.len());
+        }
+        if *version > live.version {
+            return Ok(());
         }
         let adjoins = base <= buried.end && buried.start <= end && !buried.is_empty();
         *buried = if adjoins { base.min(buried.start)..end.max(buried.end) } else { base..end };
