@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     falling: BTreeSet<(u32, u16)>,
     /// Where the next look at `falling` goes on.
     falling_from: (u32, u16),
+    /// The tick of the last look at all of `falling`: time is passed after every batch, and many may be firing.
+    falling_tick: i64,
     /// Messages from before this moment are followed by `downtime_ms` in which nobody could send.
     started: i64,
     downtime_ms: i64,
@@ -66,6 +68,7 @@ impl Engine {
             timetable: BTreeMap::new(),
             falling: BTreeSet::new(),
             falling_from: (0, 0),
+            falling_tick: i64::MIN,
             started: i64::MIN,
             downtime_ms: 0,
         }
@@ -179,10 +182,17 @@ impl Engine {
     }
 
     fn look_at_falling(&mut self, now: Timestamp, out: &mut Vec<Decision>) {
+        let tick = now.0.div_euclid(TICK_MS);
+        if self.falling.is_empty() || (self.falling_from == (0, 0) && tick == self.falling_tick) {
+            return;
+        }
         let some: Vec<(u32, u16)> = self.falling.range(self.falling_from..).take(DUE_PER_POLL_MAX).copied().collect();
         self.falling_from = match some.last() {
             Some(&(number, index)) if some.len() == DUE_PER_POLL_MAX => (number, index.saturating_add(1)),
-            _ => (0, 0),
+            _ => {
+                self.falling_tick = tick;
+                (0, 0)
+            }
         };
         for (number, index) in some {
             let Some(device) = self.devices.slot_mut(number) else { continue };

@@ -265,9 +265,11 @@ impl AlertsSink {
             }
         }
         self.outlets.record(&mut frame);
-        self.store.submit(&frame.encode());
-        self.covering = Some(frame.shards.iter().map(|(shard, applied)| (*shard, applied.offset)).collect());
         self.snapshot_at = Instant::now();
+        // Refused only when the store's thread has ended: then nothing becomes safe any more.
+        if self.store.submit(&frame.encode()) {
+            self.covering = Some(frame.shards.iter().map(|(shard, applied)| (*shard, applied.offset)).collect());
+        }
     }
 
     fn count(&self) {
@@ -320,7 +322,9 @@ impl Sink for AlertsSink {
     }
 
     fn drain(&mut self, deadline: Instant) -> Result<(), SinkError> {
-        self.outlets.wait_settled(deadline);
+        // A webhook that hangs must not use up the time that the state needs.
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.outlets.wait_settled(deadline.checked_sub(left / 4).unwrap_or(deadline));
         // The frame on its way, then one with the rest.
         for _ in 0..2 {
             if !self.store.wait_idle(deadline) {

@@ -127,6 +127,9 @@ impl Store {
 
     /// Why the last attempt to write failed; `None` when it did not.
     pub(crate) fn failure(&self) -> Option<String> {
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Some("the thread that writes it has ended".to_owned());
+        }
         self.progress.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -195,15 +198,21 @@ struct StateFile {
     good: u64,
     /// Length after the last rewriting.
     base: u64,
+    /// Whether the file's name is not yet known to be on disk.
+    is_name_unsafe: bool,
 }
 
 impl StateFile {
     fn create(path: &Path, base: &[u8]) -> io::Result<Self> {
         let (file, length) = replace(path, &framed(base))?;
-        Ok(Self { path: path.to_owned(), file, good: length, base: length })
+        sync_directory_of(path)?;
+        Ok(Self { path: path.to_owned(), file, good: length, base: length, is_name_unsafe: false })
     }
 
     fn append(&mut self, frame: &[u8]) -> io::Result<()> {
+        if self.is_name_unsafe {
+            return self.rewrite(frame);
+        }
         self.file.write_all(frame)?;
         self.file.sync_data()?;
         self.good += length_of(frame);
@@ -220,7 +229,10 @@ impl StateFile {
         }
         drop(bytes);
         let (file, length) = replace(&self.path, &framed(&image.to_base()))?;
-        *self = Self { path: std::mem::take(&mut self.path), file, good: length, base: length };
+        // From here on the new file is the one that has the name, whatever becomes of the directory.
+        *self = Self { path: std::mem::take(&mut self.path), file, good: length, base: length, is_name_unsafe: true };
+        sync_directory_of(&self.path)?;
+        self.is_name_unsafe = false;
         Ok(())
     }
 
@@ -229,22 +241,26 @@ impl StateFile {
             return;
         }
         if let Err(error) = self.rewrite(&[]) {
-            // The old file is still whole; the next frame tries again.
+            // The file that has the name is whole, the old one or the new one; the next frame tries again.
             tracing::warn!(path = %self.path.display(), %error, "alert state could not be compacted");
         }
     }
 }
 
-/// Puts a file with `frame` in the place of `path`, durably, and opens it for appending.
-fn replace(path: &Path, frame: &[u8]) -> io::Result<(File, u64)> {
+fn sync_directory_of(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    File::open(directory)?.sync_all()
+}
+
+/// Puts a file with `frame` in the place of `path` and opens it for appending; an error leaves the old one there. The name
+/// is safe after [`sync_directory_of`].
+fn replace(path: &Path, frame: &[u8]) -> io::Result<(File, u64)> {
     let temporary = path.with_extension("new");
     let mut file = File::create(&temporary)?;
     file.write_all(MAGIC)?;
     file.write_all(frame)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    File::open(directory)?.sync_all()?;
     Ok((file, length_of(MAGIC) + length_of(frame)))
 }
 
@@ -316,5 +332,19 @@ mod tests {
         file.append(&framed(&delta(3, 3))).unwrap();
         let opened = read(&path).unwrap();
         assert_eq!((opened.image.alive_until, opened.cut_bytes), (Some(3), 0));
+    }
+
+    #[test]
+    fn a_file_whose_name_may_not_be_on_disk_is_replaced_before_it_is_trusted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.state");
+        let mut file = StateFile::create(&path, &base(0)).unwrap();
+        file.append(&framed(&delta(1, 1))).unwrap();
+        // As after a rewriting whose last step failed.
+        file.is_name_unsafe = true;
+        file.append(&framed(&delta(2, 2))).unwrap();
+        assert_eq!((file.is_name_unsafe, file.good), (false, file.base));
+        file.append(&framed(&delta(3, 3))).unwrap();
+        assert_eq!(read(&path).unwrap().image.alive_until, Some(3));
     }
 }

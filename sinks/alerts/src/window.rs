@@ -103,7 +103,8 @@ impl Window {
     /// The aggregate over the window as it stands; `None` while there is none (no point; for `rate` less than half a window).
     pub(crate) fn aggregate(&self, aggregate: Aggregate, width: i64) -> Option<f64> {
         let filled = || self.buckets.iter().filter(|bucket| bucket.count > 0);
-        let count = || filled().map(|bucket| f64::from(bucket.count)).sum::<f64>();
+        // Not `sum`: that of nothing is -0.
+        let count = || filled().fold(0.0, |sum, bucket| sum + f64::from(bucket.count));
         match aggregate {
             Aggregate::Avg => {
                 let (sum, points) = (filled().map(|bucket| bucket.value).sum::<f64>(), count());

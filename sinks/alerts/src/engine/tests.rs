@@ -134,6 +134,16 @@ fn a_low_count_waits_for_a_whole_window_and_a_high_one_falls_by_itself() {
 }
 
 #[test]
+fn alerts_that_time_may_end_are_looked_at_once_a_tick_and_not_after_each_batch() {
+    let mut engine = engine(&rule("kind = \"window\"\naggregate = \"count\"\nseconds = 1\nabove = 1"));
+    send(&mut engine, "d", 0.0, "");
+    assert_eq!(send(&mut engine, "d", 0.01, ""), ["d fired 2 @0.01"]);
+    assert!(pass(&mut engine, 1.0).is_empty());
+    assert!(pass(&mut engine, 1.05).is_empty(), "over since 1.02, but looked at in this tick already");
+    assert_eq!(pass(&mut engine, 1.1), ["d cleared 0 @1.1"]);
+}
+
+#[test]
 fn silence_fires_once_and_clears_on_return() {
     let mut engine = engine(&rule("kind = \"silence\"\nseconds = 60"));
     assert!(pass(&mut engine, 1000.0).is_empty(), "a device never heard of is not silent");
