@@ -6,6 +6,8 @@
 //! - Errors: a body that broke its sender's promise of JSON is undefined for the condition and recorded as poison.
 //! - Hot path: [`Evaluation::select`]. No allocation but for bodies; expressions that call functions allocate.
 
+use std::ops::Range;
+
 use millrace_model::{Batch, IdentityRef};
 
 use super::body::{Cell, Unreadable, extract};
@@ -189,20 +191,21 @@ impl<'a> Evaluation<'a> {
 
     /// One pass over bags: finds the value and answers all that is asked of it.
     fn look(&mut self, column: &Column, new: Mask, rows: &mut ColumnRows) {
+        let bytes = self.batch.columns().bytes.as_slice();
         let or = |known: &mut Mask, more| *known = combine(*known, more, |known, more| known | more);
         let [defined, valued] = match (column.only(), rows.sets.as_mut_slice()) {
             (Some(only), [found]) => {
                 let [defined, valued, more] = filter_each(new, |row| {
-                    let (span, bag) = self.value(column.field, row);
-                    let raw = span.raw(bag);
+                    let span = self.span(column.field, row);
+                    let raw = span.raw(bytes);
                     [span != Span::ABSENT, raw.is_some(), raw.is_some_and(|raw| column.has_only(only, raw))]
                 });
                 or(found, more);
                 [defined, valued]
             }
             (_, sets) => filter_each(new, |row| {
-                let (span, bag) = self.value(column.field, row);
-                let raw = span.raw(bag);
+                let span = self.span(column.field, row);
+                let raw = span.raw(bytes);
                 for &set in raw.map_or(&[][..], |raw| column.sets_of(raw)) {
                     if let Some(found) = sets.get_mut(set) {
                         insert(found, row);
@@ -216,25 +219,24 @@ impl<'a> Evaluation<'a> {
         or(&mut rows.valued, valued);
     }
 
-    /// Where a property's value stands in the bag of a row.
+    /// Where a property's value stands.
     #[inline]
-    fn value(&mut self, field: u16, row: usize) -> (Span, &'a [u8]) {
+    fn span(&mut self, field: u16, row: usize) -> Span {
         self.scan(row);
         let at = row * self.fields.property_count() + usize::from(field);
-        (self.scratch.spans.get(at).copied().unwrap_or(Span::ABSENT), self.parts(row).0)
+        self.scratch.spans.get(at).copied().unwrap_or(Span::ABSENT)
     }
 
     fn row_answer(&mut self, expression: &Expression, row: usize) -> Option<bool> {
         self.scan(row);
         let columns = self.batch.columns();
-        let (bag, _) = self.parts(row);
         let (properties, paths) = (self.fields.property_count(), self.fields.path_count());
         let identity = columns.identity.get(self.first + row).and_then(|&number| usize::try_from(number).ok());
         let view = Row {
             identity: identity.and_then(|number| self.identities.get(number)).copied().unwrap_or_default(),
             enqueued_at: columns.enqueued_at.get(self.first + row).copied().unwrap_or_default(),
             source: columns.source.get(self.first + row).copied().unwrap_or_default(),
-            bag,
+            bytes: &columns.bytes,
             spans: self.scratch.spans.get(row * properties..(row + 1) * properties).unwrap_or_default(),
             cells: self.scratch.cells.get(row * paths..(row + 1) * paths).unwrap_or_default(),
             arena: &self.scratch.arena,
@@ -253,7 +255,7 @@ impl<'a> Evaluation<'a> {
         let count = self.fields.property_count();
         let scratch = &mut *self.scratch;
         if let Some(spans) = scratch.spans.get_mut(row * count..(row + 1) * count) {
-            scan(self.fields, bag, spans, &mut scratch.memory);
+            scan(self.fields, &self.batch.columns().bytes, bag, spans, &mut scratch.memory);
         }
     }
 
@@ -275,12 +277,13 @@ impl<'a> Evaluation<'a> {
     }
 
     fn extract(&mut self, row: usize) -> Result<(), Unreadable> {
-        let (bag, body) = self.parts(row);
+        let bytes = self.batch.columns().bytes.as_slice();
+        let body = bytes.get(self.parts(row).1).unwrap_or_default();
         let (properties, paths) = (self.fields.property_count(), self.fields.path_count());
         let scratch = &mut *self.scratch;
         let spans = scratch.spans.get(row * properties..(row + 1) * properties).unwrap_or_default();
         let content = [self.fields.content_type, self.fields.content_encoding]
-            .map(|field| spans.get(usize::from(field?))?.raw(bag).map(decode));
+            .map(|field| spans.get(usize::from(field?))?.raw(bytes).map(decode));
         let cells = scratch.cells.get_mut(row * paths..(row + 1) * paths).unwrap_or_default();
         extract(
             &self.fields.paths,
@@ -291,17 +294,16 @@ impl<'a> Evaluation<'a> {
         )
     }
 
-    /// Bag and body of a row of the chunk.
+    /// Where bag and body of a row of the chunk stand.
     #[inline]
-    fn parts(&self, row: usize) -> (&'a [u8], &'a [u8]) {
+    fn parts(&self, row: usize) -> (Range<usize>, Range<usize>) {
         let columns = self.batch.columns();
         let row = self.first + row;
         let end =
             |ends: &[u32], row: usize| ends.get(row).and_then(|&end| usize::try_from(end).ok()).unwrap_or_default();
         let start = if row == 0 { 0 } else { end(&columns.body_end, row - 1) };
         let (bag_end, body_end) = (end(&columns.bag_end, row), end(&columns.body_end, row));
-        let bytes = columns.bytes.as_slice();
-        (bytes.get(start..bag_end).unwrap_or_default(), bytes.get(bag_end..body_end).unwrap_or_default())
+        (start..bag_end, bag_end..body_end)
     }
 }
 

@@ -45,7 +45,7 @@ pub fn explain(condition: &str, message: &Message<'_>) -> Result<Explanation, Qu
     let mut fields = Fields::default();
     compile(condition, &tree, &mut fields)?;
     let mut spans = vec![Span::ABSENT; fields.property_count()];
-    scan(&fields, message.bag, &mut spans, &mut Memory::default());
+    scan(&fields, message.bag, 0..message.bag.len(), &mut spans, &mut Memory::default());
     let content = [fields.content_type, fields.content_encoding]
         .map(|field| spans.get(usize::from(field?))?.raw(message.bag).map(decode));
     let (mut cells, mut arena) = (vec![Cell::Missing; fields.path_count()], String::new());
@@ -55,7 +55,7 @@ pub fn explain(condition: &str, message: &Message<'_>) -> Result<Explanation, Qu
         identity: message.identity,
         enqueued_at: message.enqueued_at.0,
         source: message.source.code(),
-        bag: message.bag,
+        bytes: message.bag,
         spans: &spans,
         cells: &cells,
         arena: &arena,

@@ -14,7 +14,8 @@ pub(super) struct Row<'a> {
     pub(super) identity: IdentityRef<'a>,
     pub(super) enqueued_at: i64,
     pub(super) source: u8,
-    pub(super) bag: &'a [u8],
+    /// Of the whole batch; spans are positions in it.
+    pub(super) bytes: &'a [u8],
     pub(super) spans: &'a [Span],
     pub(super) cells: &'a [Cell],
     pub(super) arena: &'a str,
@@ -23,7 +24,7 @@ pub(super) struct Row<'a> {
 impl Row<'_> {
     /// Of which nothing is known but who sent it.
     pub(super) const fn of_identity(identity: IdentityRef<'_>) -> Row<'_> {
-        Row { identity, enqueued_at: 0, source: 0, bag: &[], spans: &[], cells: &[], arena: "" }
+        Row { identity, enqueued_at: 0, source: 0, bytes: &[], spans: &[], cells: &[], arena: "" }
     }
 }
 
@@ -32,7 +33,7 @@ impl Expression {
         match self {
             Self::Constant(value) => value.clone(),
             Self::Property(field) => {
-                row.spans.get(usize::from(*field)).map_or(Value::Undefined, |span| span.value(row.bag))
+                row.spans.get(usize::from(*field)).map_or(Value::Undefined, |span| span.value(row.bytes))
             }
             Self::Body(field) => {
                 row.cells.get(usize::from(*field)).map_or(Value::Undefined, |cell| cell.value(row.arena))
