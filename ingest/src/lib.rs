@@ -19,6 +19,7 @@ mod events;
 mod limits;
 mod listen;
 mod outbound;
+mod pace;
 mod receive;
 mod serve;
 mod server;

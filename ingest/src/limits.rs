@@ -24,12 +24,18 @@ pub(crate) const ACCEPTS_PER_TURN: usize = 128;
 /// Readiness events fetched in one turn.
 pub(crate) const EVENTS_PER_TURN: usize = 1024;
 
-/// A turn that handled fewer messages than this is followed by a pause, so that the next one finds more to do: under light
-/// load a turn's fixed cost (two epoll calls, a batch, a wake-up of the journal) would else be paid for each message.
+/// A turn that moved fewer messages and acknowledgements than this may be followed by a pause, so that the next one finds more to
+/// do: a turn's fixed cost (two epoll calls, a batch, a wake-up of the journal) would else be paid for a message or two.
 pub(crate) const BUSY_TURN_MESSAGES: usize = 64;
 
-/// Least time from the start of one turn to the start of the next when the first was not busy.
-pub(crate) const TURN_INTERVAL: Duration = Duration::from_micros(1000);
+/// From the start of a turn to the start of the next when there is a pause. It adds to the latency of an acknowledgement.
+pub(crate) const TURN_INTERVAL: Duration = Duration::from_millis(2);
+
+/// A shard that moves fewer messages than this in [`PACE_WINDOW`] never pauses: it has time, and its senders want answers.
+pub(crate) const PACE_MESSAGES_MIN: usize = 100;
+
+/// How far back the pace of a shard is looked at.
+pub(crate) const PACE_WINDOW: Duration = Duration::from_millis(50);
 
 /// How often time-outs, commands and blocked work are looked at when no socket is ready.
 pub(crate) const TICK: Duration = Duration::from_millis(100);

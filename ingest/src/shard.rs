@@ -24,8 +24,9 @@ use tokio::time::MissedTickBehavior;
 use crate::command::Commands;
 use crate::connection::{Connection, ConnectionKey};
 use crate::desk::Desk;
-use crate::limits::{BUSY_TURN_MESSAGES, EVENTS_PER_TURN, TICK, TURN_INTERVAL};
+use crate::limits::{EVENTS_PER_TURN, TICK};
 use crate::listen::ShardListener;
+use crate::pace::Pace;
 use crate::server::StatusCells;
 use crate::wheel::Wheel;
 
@@ -95,7 +96,7 @@ impl Shard {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.listen()?;
-        let mut was_busy = false;
+        let mut pace = Pace::new(Instant::now());
         loop {
             let has_more = !self.ready.is_empty() && self.desk.can_read();
             tokio::select! {
@@ -111,14 +112,13 @@ impl Shard {
                 () = tokio::task::yield_now(), if has_more => events.clear(),
             }
             let start = Instant::now();
-            let is_busy = self.turn(&events) >= BUSY_TURN_MESSAGES;
+            let moved = self.turn(&events);
             if self.drain_until.is_some_and(|deadline| self.is_drained(deadline)) {
                 return self.finish();
             }
-            if !is_busy && !was_busy {
-                pause_until(start + TURN_INTERVAL);
+            if let Some(next) = pace.after(start, moved) {
+                pause_until(next);
             }
-            was_busy = is_busy;
         }
     }
 

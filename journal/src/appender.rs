@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use millrace_model::{Batch, Offset};
 
-use crate::limits::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX, HURRY_BYTES, RAW_BYTES_MAX};
+use crate::limits::{FEW_MESSAGES, GROUP_BATCHES_MAX, GROUP_BYTES_MAX, HURRY_BYTES, RAW_BYTES_MAX};
 use crate::shared::Shared;
 
 /// The queue is full; here is the batch back.
@@ -66,8 +66,8 @@ enum Sleep {
     Awake,
     /// Any batch.
     ForBatch,
-    /// So many bytes that the sync interval no longer matters.
-    ForBytes,
+    /// More: messages enough to sync as soon as the interval allows, or bytes so many that it no longer matters.
+    ForMore,
     /// Only for being asked to trim or to close.
     ForRequest,
 }
@@ -88,6 +88,27 @@ struct State {
     sleep: Sleep,
     trim_asked: bool,
     closing: bool,
+}
+
+impl State {
+    /// Whether so little waits that it may wait a little longer for company.
+    fn are_few(&self) -> bool {
+        let first = self.batches.front().map_or(self.next, |batch| batch.base());
+        self.next.0.saturating_sub(first.0) < FEW_MESSAGES
+    }
+
+    fn is_urgent(&self, batches_max: usize) -> bool {
+        self.bytes >= HURRY_BYTES || self.batches.len() >= batches_max
+    }
+}
+
+/// When the next sync is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    /// If many messages wait.
+    pub(crate) many: Instant,
+    /// If few do.
+    pub(crate) few: Instant,
 }
 
 impl Queue {
@@ -112,12 +133,13 @@ impl Queue {
             return Err(Full(batch));
         }
         let batch = Arc::new(batch);
+        let were_few = state.are_few();
         state.next = batch.end();
         state.bytes = state.bytes.saturating_add(batch.size_bytes());
         state.batches.push_back(Arc::clone(&batch));
         let wake = match state.sleep {
             Sleep::ForBatch => true,
-            Sleep::ForBytes => state.bytes >= HURRY_BYTES || state.batches.len() >= self.batches_max,
+            Sleep::ForMore => state.is_urgent(self.batches_max) || (were_few && !state.are_few()),
             Sleep::Awake | Sleep::ForRequest => false,
         };
         drop(state);
@@ -175,8 +197,8 @@ impl Queue {
         }
     }
 
-    /// Sleeps until there is something to do. `hold_until` is when the next sync is due if little is waiting.
-    pub(crate) fn wait(&self, hold_until: Option<Instant>) {
+    /// Sleeps until there is something to do.
+    pub(crate) fn wait(&self, due: Option<Due>) {
         let mut state = self.lock();
         loop {
             if state.closing || std::mem::take(&mut state.trim_asked) {
@@ -186,11 +208,11 @@ impl Queue {
                 state = self.sleep(state, Sleep::ForBatch, None);
                 continue;
             }
-            let hurry = state.bytes >= HURRY_BYTES || state.batches.len() >= self.batches_max;
-            let left = hold_until.map(|until| until.saturating_duration_since(Instant::now()));
+            let until = due.map(|due| if state.are_few() { due.few } else { due.many });
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             match left {
-                Some(left) if !left.is_zero() && !hurry => {
-                    state = self.sleep(state, Sleep::ForBytes, Some(left));
+                Some(left) if !left.is_zero() && !state.is_urgent(self.batches_max) => {
+                    state = self.sleep(state, Sleep::ForMore, Some(left));
                 }
                 _ => break,
             }

@@ -12,11 +12,12 @@ use std::time::Instant;
 
 use millrace_model::{Batch, Offset};
 
+use crate::appender::Due;
 use crate::config::JournalConfig;
 use crate::encode::Encoder;
 use crate::error::JournalError;
 use crate::events;
-use crate::limits::STALL_PAUSE;
+use crate::limits::{FEW_INTERVALS, STALL_PAUSE};
 use crate::recovery::UNFINISHED_FILE;
 use crate::segment::{RECORDS_START, SegmentHeader, file_name};
 use crate::shared::Shared;
@@ -67,8 +68,14 @@ impl Writer {
     pub(crate) fn run(mut self) -> Result<(), JournalError> {
         loop {
             let last_sync = self.last_sync.filter(|_| self.config.sync);
-            let hold_until = last_sync.and_then(|at| at.checked_add(self.config.sync_interval()));
-            self.shared.queue.wait(hold_until);
+            let interval = self.config.sync_interval();
+            let due = last_sync.and_then(|at| {
+                Some(Due {
+                    many: at.checked_add(interval)?,
+                    few: at.checked_add(interval.saturating_mul(FEW_INTERVALS))?,
+                })
+            });
+            self.shared.queue.wait(due);
             // Whoever closes waits for what was appended, but not for a disk that refuses it.
             let closing = self.shared.queue.is_closing();
             match self.turn() {

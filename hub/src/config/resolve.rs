@@ -194,7 +194,13 @@ fn endpoints(document: &mut Document<'_>) -> Vec<Endpoint> {
     for (position, name, value) in document.named("endpoints") {
         has_default |= name == DEFAULT_ENDPOINT;
         if !is_endpoint_name(&name) {
-            document.note(position, format!("endpoints.{name}: a name has 1 to 64 letters, digits, `-`, `_`, `.`"));
+            document.note(
+                position,
+                format!(
+                    "endpoints.{name}: a name has 1 to 64 letters, digits, `-`, `_`, `.`, and is not {}",
+                    FOLDERS.join(", ")
+                ),
+            );
             continue;
         }
         if let Some(kind) = endpoint(document, position, &name, value) {
@@ -211,9 +217,13 @@ fn endpoints(document: &mut Document<'_>) -> Vec<Endpoint> {
     endpoints
 }
 
-/// Endpoint names become parts of file names.
+/// Folders of the data directory that are not an endpoint's.
+const FOLDERS: [&str; 5] = ["alerts", "cursors", "dead-letter", "journal", "tls"];
+
+/// A Parquet endpoint's folder in the data directory has its name.
 fn is_endpoint_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
+        && !FOLDERS.contains(&name)
         && !name.starts_with('.')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }

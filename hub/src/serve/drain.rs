@@ -19,9 +19,13 @@ const GRACE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
 
 impl Hub {
-    /// See the module's documentation.
+    /// See the module's documentation. Health and metrics are served meanwhile.
     pub(crate) async fn drain(self, stopped: anyhow::Result<Stopped>) -> anyhow::Result<()> {
         let signal = stopped?;
+        tokio::task::spawn_blocking(move || self.drain_now(signal)).await.context("the drain panicked")?
+    }
+
+    fn drain_now(self, signal: Stopped) -> anyhow::Result<()> {
         tracing::info!(%signal, seconds = self.drain.as_secs(), "draining");
         self.is_draining.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + self.drain;

@@ -24,6 +24,9 @@ use crate::config::Config;
 /// How often the configuration file is looked at.
 const FILE_WATCH: Duration = Duration::from_secs(1);
 
+/// How often the certificate of the private CA is looked at; it has half a year left when it is made anew.
+const CERTIFICATE_RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// See the module's documentation.
 pub(crate) struct Hub {
     pub(super) ingest: Arc<Ingest>,
@@ -53,7 +56,8 @@ impl Hub {
             None => None,
         };
         let tls = tls(&config, &data_directory)?;
-        let host = config.ingest.host_names.first().map_or("localhost", String::as_str);
+        let host_names = config.ingest.host_names.clone();
+        let host = host_names.first().map_or("localhost", String::as_str);
         let registry = Registry::open(&path, &config.registry, host).await?;
         let journals = open_journals(&config, &data_directory)?;
         let letters = DeadLetters::open(&data_directory.part("dead-letter")?, config.dead_letter_bytes_max);
@@ -86,8 +90,15 @@ impl Hub {
             admin::serve(listener, health, metrics, registry.service.clone());
         }
         registry.follow(Arc::clone(&ingest));
-        let exchangeable =
-            Exchangeable { routes, endpoints: names, hub_name: config.hub_name, tls, certificate: config.certificate };
+        let exchangeable = Exchangeable {
+            routes,
+            endpoints: names,
+            hub_name: config.hub_name,
+            tls,
+            certificate: config.certificate,
+            private_ca: path.join("tls"),
+            host_names,
+        };
         Ok(Self {
             ingest,
             journals,
@@ -107,16 +118,19 @@ impl Hub {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut watch = tokio::time::interval(FILE_WATCH);
-        let mut modified = self.source.modified();
+        let mut renew = tokio::time::interval(CERTIFICATE_RENEWAL);
+        renew.reset();
+        let mut modified = self.exchangeable.modified(&self.source);
         tracing::info!("ready");
         loop {
             tokio::select! {
                 _ = terminate.recv() => return Ok(Stopped("SIGTERM")),
                 _ = interrupt.recv() => return Ok(Stopped("SIGINT")),
                 _ = hang_up.recv() => self.exchangeable.reload(&self.source),
+                _ = renew.tick() => self.exchangeable.renew(),
                 _ = watch.tick() => {
-                    let now = self.source.modified();
-                    if now.is_some() && now != modified {
+                    let now = self.exchangeable.modified(&self.source);
+                    if now != modified {
                         modified = now;
                         self.exchangeable.reload(&self.source);
                     }
@@ -162,11 +176,8 @@ fn open_journals(config: &Config, data_directory: &DataDirectory) -> anyhow::Res
     let open = |shard| {
         // Offsets that a sink has gone past are never given again, even if the disk has lost the journal's end.
         let floor = millrace_router::cursor::highest(data_directory.path(), ShardId(shard))?;
-        let (journal, recovery) = Journal::open_from(ShardId(shard), &directory, &config.journal, floor)
-            .with_context(|| format!("cannot open the journal of shard {shard}"))?;
-        let quarantined = recovery.quarantined.len();
-        let truncated_bytes = recovery.truncated_bytes;
-        tracing::info!(shard, next = %recovery.next, truncated_bytes, quarantined, "journal opened");
+        let opened = Journal::open_from(ShardId(shard), &directory, &config.journal, floor);
+        let (journal, _) = opened.with_context(|| format!("cannot open the journal of shard {shard}"))?;
         Ok(journal)
     };
     (0..shards).map(open).collect()

@@ -23,11 +23,9 @@ impl Registry {
         let policies = Arc::new(Policies::open(path).context("cannot open the hub's keys")?);
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path).await.context("cannot open the registry")?);
         let directory = Arc::new(RegistryDirectory::new(config.identities_max, Arc::clone(&policies)));
-        let started = std::time::Instant::now();
         let follower = Follower::start(Arc::clone(&store), Arc::clone(&directory), config)
             .await
             .context("cannot load the registry")?;
-        tracing::info!(identities = directory.len(), seconds = started.elapsed().as_secs_f64(), "registry loaded");
         let service =
             Service { store, policies, host_name: host.into(), token_skew_seconds: config.token_skew_seconds };
         Ok(Self { directory, service, follower })

@@ -1,8 +1,8 @@
-//! New routes and certificates without a restart: on SIGHUP, or when the configuration file changes.
+//! New routes and certificates without a restart: on SIGHUP, or when the configuration file or the certificate's files change.
 //! - Invariants: a file with any mistake changes nothing, and is reported with line and reason. What cannot be exchanged at run time
 //!   (addresses, endpoints, shards) is left as it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -20,11 +20,8 @@ pub(crate) struct Source {
     pub(crate) flags: Flags,
 }
 
-impl Source {
-    /// When the file was last changed.
-    pub(crate) fn modified(&self) -> Option<SystemTime> {
-        std::fs::metadata(self.file.as_ref()?).and_then(|metadata| metadata.modified()).ok()
-    }
+fn modified(file: &Path) -> Option<SystemTime> {
+    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
 }
 
 /// What can be exchanged.
@@ -35,9 +32,18 @@ pub(crate) struct Exchangeable {
     pub(crate) tls: Option<Arc<ArcSwap<ServerConfig>>>,
     /// The certificate's files; `None`: the private CA's.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    /// Where the private CA is, and the names of its server certificate.
+    pub(crate) private_ca: PathBuf,
+    pub(crate) host_names: Vec<String>,
 }
 
 impl Exchangeable {
+    /// When the configuration and the certificate's files were last changed.
+    pub(crate) fn modified(&self, source: &Source) -> Vec<Option<SystemTime>> {
+        let certificate = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+        source.file.iter().chain(certificate).map(|file| modified(file)).collect()
+    }
+
     /// Reads everything anew and puts it into place, or says why not.
     pub(crate) fn reload(&self, source: &Source) {
         match self.routes_from(source) {
@@ -52,11 +58,21 @@ impl Exchangeable {
                 }
             }
         }
-        if let (Some(tls), Some((certificate, key))) = (&self.tls, &self.certificate) {
-            match certificates::from_files(certificate, key) {
-                Ok(config) => tls.store(config),
-                Err(error) => tracing::error!(error = format!("{error:#}"), "the old certificate stays"),
-            }
+        self.renew();
+    }
+
+    /// Loads the certificate anew; that of the private CA is made again when it nears its end.
+    pub(crate) fn renew(&self) {
+        let Some(tls) = &self.tls else {
+            return;
+        };
+        let config = match &self.certificate {
+            Some((certificate, key)) => certificates::from_files(certificate, key),
+            None => certificates::private(&self.private_ca, &self.host_names),
+        };
+        match config {
+            Ok(config) => tls.store(config),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the old certificate stays"),
         }
     }
 

@@ -37,7 +37,7 @@ fn config(port: u16) -> AlertsConfig {
 }
 
 /// Tells the offset and the moment of each request.
-fn serve(stream: TcpStream, arrived: &mpsc::Sender<(u64, Instant)>) -> Result<(), Box<dyn Error>> {
+fn serve(stream: TcpStream, arrived: &mpsc::SyncSender<(u64, Instant)>) -> Result<(), Box<dyn Error>> {
     let mut out = stream.try_clone()?;
     let mut input = BufReader::new(stream);
     let (mut line, mut length) = (String::new(), 0);
@@ -62,7 +62,7 @@ fn serve(stream: TcpStream, arrived: &mpsc::Sender<(u64, Instant)>) -> Result<()
 fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
-    let (sender, arrived) = mpsc::channel();
+    let (sender, arrived) = mpsc::sync_channel(1 << 20);
     let server = std::thread::spawn(move || {
         // Ends when the sink closes its one connection.
         drop(listener.accept().map(|(stream, _)| serve(stream, &sender)));

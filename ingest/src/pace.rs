@@ -1,0 +1,66 @@
+//! Decides whether a shard pauses after a turn. Pure: time is an argument.
+//! - Shape: no pause while little is going on (answers at once), none while much is (no time to lose); in between, turns are spread
+//!   [`TURN_INTERVAL`] apart, so that each serves many connections.
+
+use std::time::Instant;
+
+use crate::limits::{BUSY_TURN_MESSAGES, PACE_MESSAGES_MIN, PACE_WINDOW, TURN_INTERVAL};
+
+/// What a shard moved lately.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    window_start: Instant,
+    /// Moved in the current window, and in the one before it.
+    moved: usize,
+    moved_before: usize,
+    was_busy: bool,
+}
+
+impl Pace {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { window_start: now, moved: 0, moved_before: 0, was_busy: false }
+    }
+
+    /// A turn that began at `start` moved so many messages and acknowledgements. Answers when the next one may begin.
+    pub(crate) fn after(&mut self, start: Instant, moved: usize) -> Option<Instant> {
+        let elapsed = start.saturating_duration_since(self.window_start);
+        if elapsed >= PACE_WINDOW {
+            self.moved_before = if elapsed < 2 * PACE_WINDOW { self.moved } else { 0 };
+            self.moved = 0;
+            self.window_start = start;
+        }
+        self.moved += moved;
+        let is_busy = moved >= BUSY_TURN_MESSAGES;
+        // One small turn between large ones is a gap in the arrivals, not light load.
+        let is_light = !is_busy && !std::mem::replace(&mut self.was_busy, is_busy);
+        let is_idle = self.moved.max(self.moved_before) < PACE_MESSAGES_MIN;
+        (is_light && !is_idle).then(|| start + TURN_INTERVAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Turns every millisecond that move so many; how many of the last half of them pause.
+    fn pauses(moved: &[usize]) -> usize {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let paused: Vec<_> = moved
+            .iter()
+            .zip(0_u64..)
+            .map(|(&moved, turn)| pace.after(start + Duration::from_millis(turn), moved).is_some())
+            .collect();
+        paused[paused.len() / 2..].iter().filter(|paused| **paused).count()
+    }
+
+    #[test]
+    fn only_light_load_pauses() {
+        assert_eq!(pauses(&[1; 200]), 0, "a lone device is answered at once");
+        assert_eq!(pauses(&[10; 200]), 100, "light load waits for company");
+        assert_eq!(pauses(&[500; 200]), 0, "heavy load does not wait");
+        assert_eq!(pauses(&[500, 3].repeat(100)), 0, "nor do the gaps in it");
+    }
+}
