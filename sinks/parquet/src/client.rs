@@ -123,13 +123,18 @@ impl Client {
         for date in dates {
             let mut own = Vec::new();
             for hour in self.folders(&date, "hour=")? {
-                let names = self.runtime.block_on(self.target.list(&format!("{date}/{hour}")))?.files;
+                let before = own.len();
+                let folder = format!("{date}/{hour}");
+                let names = self.runtime.block_on(self.target.list(&folder))?.files;
                 own.extend(
                     names
                         .iter()
                         .filter_map(|name| FileName::parse(name))
                         .filter(|name| name.shard == shard && self.writer.as_ref() == Some(&name.writer)),
                 );
+                if own.iter().skip(before).any(|name| name.end > cursor) {
+                    self.make_names_safe(&date, &folder)?;
+                }
             }
             let passed = own.iter().any(|name| name.end <= cursor);
             own.retain(|name| name.end > cursor);
@@ -141,6 +146,17 @@ impl Client {
         }
         found.sort_unstable_by_key(|name| (name.start, name.end));
         Ok(found)
+    }
+
+    /// A file whose publishing a crash interrupted may be visible before its name is on the disk.
+    fn make_names_safe(&self, date: &str, folder: &str) -> Result<(), ClientError> {
+        match &self.target {
+            Target::Folder(root) => {
+                [root.join(folder).as_path(), &root.join(date), root].into_iter().try_for_each(sync_folder)
+            }
+            // What an object store shows, it keeps.
+            Target::Store { .. } => Ok(()),
+        }
     }
 
     /// Where a shard's next file is to be written.
