@@ -138,6 +138,12 @@ impl BatchColumns {
     }
 }
 
+/// Columns of a batch, each with a buffer of its own.
+const COLUMNS: usize = 8;
+
+/// What an allocator takes for a buffer beside its contents.
+const ALLOCATION_BYTES: usize = 16;
+
 /// A sealed batch with its place in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -219,10 +225,12 @@ impl Batch {
         self.len() == 0
     }
 
-    /// Memory that its columns take, near enough for accounting.
+    /// Memory that it takes, near enough for accounting. What every batch takes counts too: it is most of a small one.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.columns.bytes.len() + self.columns.identities.len() + self.len() * 21 + self.columns.identity_end.len() * 4
+        let columns = &self.columns;
+        let each = columns.bytes.len() + columns.identities.len() + self.len() * 21 + columns.identity_end.len() * 4;
+        size_of::<Self>() + COLUMNS * ALLOCATION_BYTES + each
     }
 
     /// The columns themselves.
