@@ -10,8 +10,8 @@ use hashbrown::HashMap;
 use super::evaluate::{Mask, NO_ROWS};
 use super::properties::{decode, equal};
 
-/// A text, and several, in the bytes that they have when nothing is encoded.
-type Texts = Vec<Box<[u8]>>;
+/// Texts in the bytes that they have when nothing is encoded.
+pub(super) type Texts = Vec<Box<[u8]>>;
 
 /// The simple tests of one property.
 #[derive(Debug, Clone)]

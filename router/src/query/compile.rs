@@ -5,6 +5,7 @@
 //! - Shape: an `AND` runs its cheap operands first and the later ones only on the rows that are left; bodies come last.
 
 use super::ast::{Kind, Node};
+use super::columns::Texts;
 use super::error::{Problem, QueryError};
 use super::fields::{Fields, IdentityField, PropertyKey, SystemField};
 use super::functions::Function;
@@ -243,7 +244,7 @@ impl Condition {
 }
 
 /// `property = 'text'` and its kin: property, texts, and whether it must be none of them.
-fn property_in(expression: &Expression) -> Option<(u16, Vec<Box<[u8]>>, bool)> {
+fn property_in(expression: &Expression) -> Option<(u16, Texts, bool)> {
     let (field, literals, negated) = match expression {
         Expression::Compare(comparison @ (Comparison::Equal | Comparison::NotEqual), left, right) => {
             let (field, literal) = match (&**left, &**right) {

@@ -149,11 +149,17 @@ impl<'a> Evaluation<'a> {
                 let valued = combine(among, rows.valued, |among, valued| among & valued);
                 combine(valued, found, |valued, found| valued & if wanted { found } else { !found })
             }
-            Test::Row(expression) => filter(among, |row| self.row_answer(expression, row) == Some(wanted)),
-            Test::Body(expression) => filter(among, |row| {
-                self.open_body(row);
-                self.row_answer(expression, row) == Some(wanted)
-            }),
+            Test::Row(expression) => {
+                self.scan(among);
+                filter(among, |row| self.row_answer(expression, row) == Some(wanted))
+            }
+            Test::Body(expression) => {
+                self.scan(among);
+                filter(among, |row| {
+                    self.open_body(row);
+                    self.row_answer(expression, row) == Some(wanted)
+                })
+            }
         }
     }
 
@@ -189,14 +195,17 @@ impl<'a> Evaluation<'a> {
         self.scratch.columns.get(number).unwrap_or(NOTHING)
     }
 
-    /// One pass over bags: finds the value and answers all that is asked of it.
+    /// One look at each row's value answers all that is asked of it.
     fn look(&mut self, column: &Column, new: Mask, rows: &mut ColumnRows) {
-        let bytes = self.batch.columns().bytes.as_slice();
+        self.scan(new);
+        let (bytes, spans) = (self.batch.columns().bytes.as_slice(), self.scratch.spans.as_slice());
+        let (count, field) = (self.fields.property_count(), usize::from(column.field));
+        let span = |row| spans.get(row * count + field).copied().unwrap_or(Span::ABSENT);
         let or = |known: &mut Mask, more| *known = combine(*known, more, |known, more| known | more);
         let [defined, valued] = match (column.only(), rows.sets.as_mut_slice()) {
             (Some(only), [found]) => {
                 let [defined, valued, more] = filter_each(new, |row| {
-                    let span = self.span(column.field, row);
+                    let span = span(row);
                     let raw = span.raw(bytes);
                     [span != Span::ABSENT, raw.is_some(), raw.is_some_and(|raw| column.has_only(only, raw))]
                 });
@@ -204,7 +213,7 @@ impl<'a> Evaluation<'a> {
                 [defined, valued]
             }
             (_, sets) => filter_each(new, |row| {
-                let span = self.span(column.field, row);
+                let span = span(row);
                 let raw = span.raw(bytes);
                 for &set in raw.map_or(&[][..], |raw| column.sets_of(raw)) {
                     if let Some(found) = sets.get_mut(set) {
@@ -219,16 +228,7 @@ impl<'a> Evaluation<'a> {
         or(&mut rows.valued, valued);
     }
 
-    /// Where a property's value stands.
-    #[inline]
-    fn span(&mut self, field: u16, row: usize) -> Span {
-        self.scan(row);
-        let at = row * self.fields.property_count() + usize::from(field);
-        self.scratch.spans.get(at).copied().unwrap_or(Span::ABSENT)
-    }
-
-    fn row_answer(&mut self, expression: &Expression, row: usize) -> Option<bool> {
-        self.scan(row);
+    fn row_answer(&self, expression: &Expression, row: usize) -> Option<bool> {
         let columns = self.batch.columns();
         let (properties, paths) = (self.fields.property_count(), self.fields.path_count());
         let identity = columns.identity.get(self.first + row).and_then(|&number| usize::try_from(number).ok());
@@ -244,26 +244,31 @@ impl<'a> Evaluation<'a> {
         truth(&expression.evaluate(&view))
     }
 
-    /// Makes the spans of a row's bag known.
-    #[inline]
-    fn scan(&mut self, row: usize) {
-        if has(&self.scratch.scanned, row) {
+    /// Makes the spans of these rows' bags known.
+    fn scan(&mut self, among: Mask) {
+        let new = combine(among, self.scratch.scanned, |among, scanned| among & !scanned);
+        if mask_is_empty(&new) {
             return;
         }
-        insert(&mut self.scratch.scanned, row);
-        let (bag, _) = self.parts(row);
-        let count = self.fields.property_count();
+        let (fields, bytes) = (self.fields, self.batch.columns().bytes.as_slice());
+        let count = fields.property_count();
+        let mut spans = std::mem::take(&mut self.scratch.spans);
+        let mut memory = std::mem::take(&mut self.scratch.memory);
+        filter(new, |row| {
+            if let Some(spans) = spans.get_mut(row * count..(row + 1) * count) {
+                scan(fields, bytes, self.parts(row).0, spans, &mut memory);
+            }
+            true
+        });
         let scratch = &mut *self.scratch;
-        if let Some(spans) = scratch.spans.get_mut(row * count..(row + 1) * count) {
-            scan(self.fields, &self.batch.columns().bytes, bag, spans, &mut scratch.memory);
-        }
+        (scratch.spans, scratch.memory) = (spans, memory);
+        scratch.scanned = combine(scratch.scanned, new, |scanned, new| scanned | new);
     }
 
     /// Makes the cells of a row's body known.
     fn open_body(&mut self, row: usize) {
         if !has(&self.scratch.opened, row) {
             insert(&mut self.scratch.opened, row);
-            self.scan(row);
             if let Err(unreadable) = self.extract(row)
                 && unreadable.is_poison()
             {

@@ -120,7 +120,11 @@ impl Known {
 /// Fills `spans` (one for each property field) from the bag that stands there in `bytes`.
 #[inline]
 pub(super) fn scan(fields: &Fields, bytes: &[u8], bag: Range<usize>, spans: &mut [Span], memory: &mut Memory) {
-    spans.fill(Span::ABSENT);
+    match &mut *spans {
+        // Not worth a loop.
+        [span] => *span = Span::ABSENT,
+        spans => spans.fill(Span::ABSENT),
+    }
     let (mut start, mut end) = (bag.start, bag.end);
     if start < end && bytes.get(start) == Some(&b'?') {
         start += 1;
