@@ -8,6 +8,8 @@ pub mod cursor;
 mod dead_letter;
 pub mod driver;
 mod events;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod limits;
 pub mod query;
 pub mod route;
