@@ -26,7 +26,7 @@ fn batch(criterion: &mut Criterion<CpuTime>) {
                 for _ in 0..ROWS / devices {
                     for (identity, slot) in &mut senders {
                         let bag = [black_box(bag.as_bytes()), b""];
-                        let body = black_box(body.as_bytes());
+                        let body = black_box(&body);
                         builder.append(identity, slot, MessageSource::Telemetry, Timestamp(1), bag, body);
                     }
                 }

@@ -4,6 +4,8 @@
 
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
 
+use std::time::{Duration, Instant};
+
 use criterion::{Criterion, Throughput};
 use millrace_benches::clock::{Clock, CpuTime, bench_by, run, spent};
 use millrace_benches::inputs::{FULL, Fleet, JSON, PLAIN, ROWS, SHARD, deliver_all};
@@ -11,6 +13,9 @@ use millrace_benches::{scaled, sinks};
 use millrace_model::{Batch, BatchColumns, Offset, Sink as _};
 use millrace_sinks_kafka::HeaderSet;
 use rdkafka::mocking::MockCluster;
+
+/// Between two looks at what is acknowledged: long enough that looking costs nothing.
+const PAUSE: Duration = Duration::from_millis(1);
 
 fn kafka(criterion: &mut Criterion<CpuTime>) {
     let cluster = MockCluster::new(1).expect("a mock cluster");
@@ -36,8 +41,8 @@ fn kafka(criterion: &mut Criterion<CpuTime>) {
             spent(|| {
                 deliveries.iter().try_for_each(|delivery| sinks::deliver(&mut sink, delivery))?;
                 while sink.safe(SHARD) < next {
-                    sink.poll(std::time::Instant::now())?;
-                    std::thread::yield_now();
+                    sink.poll(Instant::now())?;
+                    std::thread::park_timeout(PAUSE);
                 }
                 anyhow::Ok(())
             })

@@ -86,7 +86,7 @@ pub fn routes(count: u64, look: Look) -> Result<RouteTable> {
     let condition = |number: u64| match look {
         Look::Sender => format!("$connectionDeviceId = 'device-{:07}'", number % 100),
         Look::Properties => format!("site = 'north' AND level > {}", number % 5),
-        Look::Body => format!("$body.temperature > {} AND $body.humidity < 55", 25 + number % 10),
+        Look::Body => format!("$body.temperature > {} AND $body.humidity < 45", 20 + number % 10),
     };
     let route = |number: u64| RouteSpec {
         name: format!("route-{number}"),

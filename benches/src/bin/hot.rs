@@ -20,6 +20,8 @@ use millrace_sinks_alerts::RuleKind;
 const FRAMES: u16 = 256;
 /// Devices of a batch.
 const DEVICES: u64 = 200;
+/// Devices of a fleet of which each sends one message into many a batch.
+const MANY_DEVICES: u64 = 20_000;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -33,8 +35,9 @@ fn main() -> Result<()> {
         "decode" => decode(count, Version::V311),
         "decode-v5" => decode(count, Version::V5),
         "journal" => journal(count),
-        "parquet" => parquet(count, PLAIN),
-        "parquet-properties" => parquet(count, FULL),
+        "parquet" => parquet(count, DEVICES, PLAIN),
+        "parquet-many-devices" => parquet(count, MANY_DEVICES, PLAIN),
+        "parquet-properties" => parquet(count, DEVICES, FULL),
         "route-1" => route(count, 1, Look::Properties, TAGGED),
         "route-10" => route(count, 10, Look::Properties, TAGGED),
         "route-100" => route(count, 100, Look::Properties, TAGGED),
@@ -113,10 +116,10 @@ fn route(count: u64, routes: u64, look: Look, bag: &'static str) -> Result<()> {
 }
 
 /// Whole batches into a file, which is completed at the end.
-fn parquet(count: u64, bag: &'static str) -> Result<()> {
+fn parquet(count: u64, devices: u64, bag: &'static str) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut sink = sinks::parquet(directory.path())?;
-    let mut fleet = Fleet::new(DEVICES, bag)?;
+    let mut fleet = Fleet::new(devices, bag)?;
     for _ in 0..count / ROWS {
         sinks::deliver(&mut sink, &fleet.delivery(ROWS))?;
     }
