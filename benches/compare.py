@@ -36,7 +36,7 @@ def target_directory():
     return json.loads(metadata.stdout)["target_directory"]
 
 
-RELEASE = os.path.join(target_directory(), "release")
+RELEASE = os.environ.get("MILLRACE_PROGRAMS") or os.path.join(target_directory(), "release")
 
 
 def program(name):

@@ -5,6 +5,7 @@
 mod admin;
 mod certificates;
 mod data_directory;
+mod descriptors;
 mod drain;
 mod endpoints;
 mod health;

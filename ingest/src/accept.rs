@@ -1,7 +1,7 @@
 //! New connections: taken a bounded number a turn, entered into the slab, the epoll set and the timer wheel.
 //! - Invariants: without a free descriptor, accepting rests until the next tick; sessions that are open go on.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use mio::{Interest, Token};
 
@@ -34,7 +34,8 @@ impl Shard {
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 Err(error) => {
-                    // Out of descriptors or memory: the tick tries again.
+                    // Out of descriptors or memory: tried again in a second.
+                    listener.is_pending = false;
                     self.accept_rests = true;
                     events::accept_failed(self.desk.shard.0, &error);
                     return;
@@ -46,31 +47,38 @@ impl Shard {
     fn enter(&mut self, stream: mio::net::TcpStream, listener: &ShardListener) {
         self.desk.metrics.accepted.increment(1);
         if self.connections.len() >= self.desk.config.connections_max {
-            events::connection_closed(&CloseReason::TooManyConnections, None, stream.peer_addr().ok());
+            let may_log = self.desk.may_log();
+            events::connection_closed(&CloseReason::TooManyConnections, None, stream.peer_addr().ok(), may_log);
             return;
         }
         let tls = match self.open_tls(listener.transport) {
             Ok(tls) => tls,
-            Err(reason) => return events::connection_closed(&reason, None, stream.peer_addr().ok()),
+            Err(reason) => {
+                return events::connection_closed(&reason, None, stream.peer_addr().ok(), self.desk.may_log());
+            }
         };
         // Without it small replies wait for the peer's delayed acknowledgement. A socket that is already gone shows on reading.
         drop(stream.set_nodelay(true));
         let now = self.desk.clock.seconds();
-        self.generation = self.generation.wrapping_add(1);
         let patience = self.desk.config.connect_seconds_max;
-        let connection = Connection::new(stream, tls, listener.acknowledge, self.generation, now, patience);
-        let entry = self.connections.vacant_entry();
-        let Ok(slot) = u32::try_from(entry.key()) else {
-            return;
-        };
-        let key = ConnectionKey { slot, generation: self.generation };
-        let connection = entry.insert(connection);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.registry.register(&mut connection.stream, token(key), interest).is_err() {
-            self.close(key, &CloseReason::ConnectionLost);
-            return;
+        let connection = Connection::new(stream, tls, listener.acknowledge, now, patience);
+        if let Err(error) = self.take_in(connection) {
+            events::accept_failed(self.desk.shard.0, &error);
         }
+    }
+
+    /// Enters a connection into slab, epoll set and timer wheel.
+    pub(crate) fn take_in(&mut self, mut connection: Connection) -> io::Result<ConnectionKey> {
+        self.generation = self.generation.wrapping_add(1);
+        connection.generation = self.generation;
+        let entry = self.connections.vacant_entry();
+        let slot = u32::try_from(entry.key()).map_err(io::Error::other)?;
+        let key = ConnectionKey { slot, generation: self.generation };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(&mut connection.stream, token(key), interest)?;
         connection.wheel_at = self.wheel.schedule(key, connection.deadline().saturating_add(1));
+        entry.insert(connection);
+        Ok(key)
     }
 
     fn open_tls(&self, transport: Transport) -> Result<Option<Box<TlsSession>>, CloseReason> {
@@ -89,7 +97,7 @@ impl Shard {
     }
 
     /// Enters the listening sockets into the epoll set.
-    pub(crate) fn listen(&mut self) -> std::io::Result<()> {
+    pub(crate) fn listen(&mut self) -> io::Result<()> {
         for (number, listener) in self.listeners.iter_mut().enumerate() {
             self.registry.register(&mut listener.socket, Token(usize::MAX - 1 - number), Interest::READABLE)?;
         }

@@ -1,7 +1,8 @@
 //! Acknowledgements that wait for their messages to be safe.
 //! - Shape: a queue per level; an entry holds the PUBACKs of one batch and the offset up to which the journal (or Kafka) must
 //!   have come. The open batch's PUBACKs are collected apart until it is sealed.
-//! - Limits: the journal's queue bounds the batches in flight, and a batch its messages.
+//! - Limits: [`ACKS_WAITING_MAX`] in all; a shard reads no more when so many wait, which happens only when Kafka is away and a
+//!   listener acknowledges at level `kafka`.
 //! - Hot path: [`Acks::open`]: one push of 12 bytes.
 
 use std::collections::VecDeque;
@@ -11,6 +12,7 @@ use millrace_model::Offset;
 
 use crate::config::AcknowledgeLevel;
 use crate::connection::ConnectionKey;
+use crate::limits::ACKS_WAITING_MAX;
 
 /// One PUBACK to be sent.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +43,8 @@ pub(crate) struct Acks {
     disk: Level,
     kafka: Level,
     spare: Vec<Vec<PendingAck>>,
+    /// Sealed and not yet taken.
+    waiting: usize,
 }
 
 impl Acks {
@@ -67,13 +71,17 @@ impl Acks {
             let empty = self.spare.pop().unwrap_or_default();
             let level = self.level(level);
             let acks = std::mem::replace(&mut level.open, empty);
+            let count = acks.len();
             level.sealed.push_back(Sealed { end, sealed_at: now, acks });
+            self.waiting += count;
         }
     }
 
     /// Takes one batch's PUBACKs that may be sent now that `safe` is reached.
     pub(crate) fn take(&mut self, level: AcknowledgeLevel, safe: Offset) -> Option<Sealed> {
-        self.level(level).sealed.pop_front_if(|sealed| sealed.end <= safe)
+        let sealed = self.level(level).sealed.pop_front_if(|sealed| sealed.end <= safe)?;
+        self.waiting -= sealed.acks.len();
+        Some(sealed)
     }
 
     /// Gives a buffer back for later batches.
@@ -82,6 +90,11 @@ impl Acks {
             acks.clear();
             self.spare.push(acks);
         }
+    }
+
+    /// Whether as many wait as may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting >= ACKS_WAITING_MAX
     }
 
     /// Whether nothing waits.

@@ -23,8 +23,6 @@ pub(crate) struct Owner {
     pub(crate) module_id: Option<Box<str>>,
     /// Stamped on each of its messages.
     pub(crate) identity: Identity,
-    /// Order of CONNECTs over all shards: of two sessions of one identity the higher one lives.
-    pub(crate) sequence: u64,
 }
 
 /// See the module's documentation.
@@ -61,7 +59,6 @@ impl Connection {
         stream: TcpStream,
         tls: Option<Box<TlsSession>>,
         acknowledge: AcknowledgeLevel,
-        generation: u32,
         now: u32,
         connect_seconds_max: u32,
     ) -> Self {
@@ -73,7 +70,7 @@ impl Connection {
             carry: Vec::new(),
             outbox: Vec::new(),
             identity_slot: IdentitySlot::default(),
-            generation,
+            generation: 0,
             heard_at: now,
             silence_max: u32::MAX,
             expires_at: now.saturating_add(connect_seconds_max),
@@ -82,6 +79,14 @@ impl Connection {
             is_queued: false,
             is_blocked: false,
             is_lost: false,
+        }
+    }
+
+    /// What it keeps of its input before decoding: ciphertext under TLS, else the begin of a packet.
+    pub(crate) fn kept(&self) -> &[u8] {
+        match &self.tls {
+            Some(tls) => tls.kept(),
+            None => &self.carry,
         }
     }
 

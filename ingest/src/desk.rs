@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use millrace_journal::Appender;
-use millrace_model::{Batch, BatchBuilder, ShardId};
+use millrace_model::{BatchBuilder, ShardId};
 use millrace_protocols_mqtt::Limits;
 
 use crate::acks::Acks;
@@ -24,14 +24,14 @@ pub(crate) struct Desk {
     pub(crate) builder: BatchBuilder,
     pub(crate) acks: Acks,
     pub(crate) appender: Appender,
-    /// A sealed batch that the journal did not take.
-    pub(crate) blocked: Option<Batch>,
     pub(crate) metrics: ShardMetrics,
     /// Messages taken in this turn, and their bytes.
     pub(crate) turn_messages: usize,
     pub(crate) turn_bytes: usize,
     /// Sessions that may still be let in this second.
     pub(crate) connects_left: u32,
+    /// Lines about closed connections that may still be logged in this second.
+    pub(crate) lines_left: u32,
     /// Scratch for properties that have to be encoded.
     pub(crate) bag: Vec<u8>,
 }
@@ -39,43 +39,34 @@ pub(crate) struct Desk {
 impl Desk {
     /// Whether messages can be taken now. A journal that is busy does not stop the reading before the open batch is full.
     pub(crate) fn can_read(&mut self) -> bool {
-        self.unblock() && (!self.builder.is_full() || self.seal())
+        (!self.builder.is_full() || self.seal()) && !self.acks.is_full()
     }
 
     /// Hands the open batch to the journal. False: the journal takes no more for now; the batch stays open and grows.
     pub(crate) fn seal(&mut self) -> bool {
-        if !self.unblock() || self.appender.is_full() {
-            return false;
-        }
         if self.builder.is_empty() {
             return true;
         }
+        if self.appender.is_full() {
+            return false;
+        }
         let batch = self.builder.seal(self.shard, self.appender.next_offset());
-        self.hand_over(batch)
+        let end = batch.end();
+        // There is room: only this thread appends, and it has just looked.
+        let result = self.appender.append(batch);
+        assert!(result.is_ok(), "the journal refused a batch although its queue had room");
+        self.acks.seal(end, self.clock.now);
+        true
     }
 
     /// Whether reading has stopped.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked.is_some() || (self.builder.is_full() && self.appender.is_full())
+        self.acks.is_full() || (self.builder.is_full() && self.appender.is_full())
     }
 
-    fn unblock(&mut self) -> bool {
-        match self.blocked.take() {
-            Some(batch) => self.hand_over(batch),
-            None => true,
-        }
-    }
-
-    fn hand_over(&mut self, batch: Batch) -> bool {
-        match self.appender.append(batch) {
-            Ok(batch) => {
-                self.acks.seal(batch.end(), self.clock.now);
-                true
-            }
-            Err(full) => {
-                self.blocked = Some(full.0);
-                false
-            }
-        }
+    /// Whether a closed connection may still have a line in the log this second; all are counted.
+    pub(crate) fn may_log(&mut self) -> bool {
+        self.lines_left = self.lines_left.saturating_sub(1);
+        self.lines_left > 0
     }
 }

@@ -43,14 +43,30 @@ pub(crate) fn describe() {
 }
 
 /// A connection ended.
-pub(crate) fn connection_closed(reason: &CloseReason, device_id: Option<&str>, peer: Option<std::net::SocketAddr>) {
+pub(crate) fn connection_closed(
+    reason: &CloseReason,
+    device_id: Option<&str>,
+    peer: Option<std::net::SocketAddr>,
+    may_log: bool,
+) {
     counter!("millrace_ingest_connections_closed_total", "reason" => reason.name()).increment(1);
     match reason {
         CloseReason::ClientDisconnected | CloseReason::ConnectionLost | CloseReason::ShuttingDown => {
             tracing::debug!(device_id, ?peer, %reason, "connection closed");
         }
-        _ => tracing::info!(device_id, ?peer, %reason, "connection closed"),
+        _ if may_log => tracing::info!(device_id, ?peer, %reason, "connection closed"),
+        _ => {}
     }
+}
+
+/// A will could not be taken, because the journal takes no more.
+pub(crate) fn will_dropped() {
+    counter!("millrace_ingest_wills_dropped_total").increment(1);
+}
+
+/// A shard's loop ended with an error.
+pub(crate) fn shard_failed(shard: u16, error: &std::io::Error) {
+    tracing::error!(shard, %error, "a shard failed: its devices are not served until the hub is started again");
 }
 
 /// A shard reads no more, because its journal takes no more.

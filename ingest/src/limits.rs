@@ -46,6 +46,22 @@ pub(crate) const SILENCE_SECONDS_MAX: u32 = 1767;
 /// A token is taken this long after its expiry, for clocks that differ.
 pub(crate) const TOKEN_SKEW_SECONDS: u64 = 300;
 
+/// PUBACKs that wait for Kafka on one shard: 16 bytes each, so 16 MiB.
+pub(crate) const ACKS_WAITING_MAX: usize = 1 << 20;
+
+/// Commands that a shard carries out in one turn; a bulk change of the registry must not hold up acknowledgements.
+pub(crate) const COMMANDS_PER_TURN: usize = 256;
+
+/// Time that one turn may spend on reading; whoever is not read then comes first in the next one, after the acknowledgements.
+pub(crate) const READING_TIME_MAX: Duration = Duration::from_millis(2);
+
+/// Lines about closed connections that a shard logs in a second; the counters have them all.
+pub(crate) const LOG_LINES_PER_SECOND: u32 = 20;
+
+/// Largest TLS record on the wire: header, 16 KiB of content and what encryption adds (RFC 8446 section 5.2, RFC 5246 section 6.2.3).
+/// A handshake message that does not fit into it is refused too.
+pub(crate) const TLS_RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
+
 /// Slots of a shard's timer wheel, one a second; a later deadline is looked at again when the wheel has gone round.
 pub(crate) const WHEEL_SECONDS: u32 = 2048;
 

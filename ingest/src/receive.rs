@@ -3,13 +3,17 @@
 //!   with unsent replies is not read.
 
 use std::io::{ErrorKind, Read as _};
+use std::time::Instant;
 
 use crate::close::CloseReason;
 use crate::connection::{Connection, ConnectionKey};
-use crate::limits::{CARRY_BYTES_MAX, READ_BYTES, READS_PER_TURN};
+use crate::limits::{CARRY_BYTES_MAX, READ_BYTES, READING_TIME_MAX, READS_PER_TURN};
 use crate::outbound;
 use crate::serve::{Served, serve};
 use crate::shard::Shard;
+
+/// Connections between two looks at the clock.
+const CLOCK_EVERY: usize = 16;
 
 /// What to do with a connection after it was read.
 enum Next {
@@ -20,10 +24,12 @@ enum Next {
 }
 
 impl Shard {
-    /// Gives every connection that is ready its part of the turn.
+    /// Gives every connection that is ready its part of the turn, as far as the time goes.
     pub(crate) fn read_ready(&mut self) {
-        for _ in 0..self.ready.len() {
-            if !self.desk.can_read() {
+        let deadline = self.desk.clock.now + READING_TIME_MAX;
+        for number in 1..=self.ready.len() {
+            let is_late = number % CLOCK_EVERY == 0 && Instant::now() >= deadline;
+            if is_late || !self.desk.can_read() {
                 return;
             }
             let Some(key) = self.ready.pop_front() else {
@@ -73,17 +79,19 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(index(key)) else {
             return Ok(None);
         };
-        let kept = if connection.tls.is_some() { 0 } else { connection.carry.len() };
+        let kept = connection.kept().len();
         let room = self.buffers.read.get_mut(kept..kept + READ_BYTES).unwrap_or_default();
-        match connection.stream.read(room) {
-            Ok(0) => Err(CloseReason::ConnectionLost),
-            Ok(bytes) => {
-                connection.heard_at = now;
-                Ok(Some(bytes))
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Some(0)),
-            Err(_) => Err(CloseReason::ConnectionLost),
+        loop {
+            return match connection.stream.read(room) {
+                Ok(0) => Err(CloseReason::ConnectionLost),
+                Ok(bytes) => {
+                    connection.heard_at = now;
+                    Ok(Some(bytes))
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => Err(CloseReason::ConnectionLost),
+            };
         }
     }
 
@@ -107,22 +115,21 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(index(key)) else {
             return Ok(());
         };
-        let kept = connection.carry.len();
+        let kept = connection.kept().len();
+        if let Some(front) = read.get_mut(..kept) {
+            front.copy_from_slice(connection.kept());
+        }
+        let incoming = read.get_mut(..kept + bytes).unwrap_or_default();
         let mut input = if let Some(tls) = &mut connection.tls {
             plain.clear();
             plain.extend_from_slice(&connection.carry);
             self.buffers.wire.clear();
-            let ciphertext = read.get(..bytes).unwrap_or_default();
-            let is_closed = tls.read(ciphertext, plain, &mut self.buffers.wire).map_err(CloseReason::Tls);
-            // An alert goes out also when the handshake fails.
+            let is_closed = tls.read(incoming, plain, &mut self.buffers.wire).map_err(CloseReason::Tls);
             outbound::transmit(connection, &self.buffers.wire)?;
             connection.is_lost |= is_closed?;
             plain.as_slice()
         } else {
-            if let Some(front) = read.get_mut(..kept) {
-                front.copy_from_slice(&connection.carry);
-            }
-            read.get(..kept + bytes).unwrap_or_default()
+            &*incoming
         };
         let result = self.serve_all(key, &mut input);
         if let Some(connection) = self.connections.get_mut(index(key)) {
@@ -138,13 +145,17 @@ impl Shard {
             let Some(connection) = self.connections.get_mut(index(key)) else {
                 break Ok(());
             };
-            match serve(connection, key, &mut self.desk, &self.sequences, input, &mut out) {
+            match serve(connection, key, &mut self.desk, input, &mut out) {
                 Ok(Served::All) => break Ok(()),
                 Ok(Served::Blocked) => {
                     connection.is_blocked = true;
                     break Ok(());
                 }
                 Ok(Served::Admitted) => self.admitted(key),
+                Ok(Served::Elsewhere(moved)) => {
+                    self.buffers.out = out;
+                    return self.move_away(key, *moved, input);
+                }
                 Err(reason) => break Err(reason),
             }
         };
@@ -171,7 +182,7 @@ impl Shard {
 }
 
 /// Keeps the rest of the input for the next read; an empty rest frees the buffer.
-fn keep(connection: &mut Connection, rest: &[u8]) -> Result<(), CloseReason> {
+pub(crate) fn keep(connection: &mut Connection, rest: &[u8]) -> Result<(), CloseReason> {
     if rest.is_empty() {
         connection.carry = Vec::new();
         return Ok(());

@@ -2,8 +2,6 @@
 //! - Hot path: [`take_publish`]: no allocation, one copy (into the batch), no look-up.
 //! - Invariants: what follows a packet that was not taken stays in `input`, for the next time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use millrace_model::batch::IdentitySlot;
 use millrace_model::limits::MESSAGE_BYTES_MAX;
 use millrace_model::{MessageSource, bag};
@@ -15,6 +13,7 @@ use crate::admission::{Admitted, admit};
 use crate::close::CloseReason;
 use crate::connection::{Connection, ConnectionKey, Owner};
 use crate::desk::Desk;
+use crate::events;
 use crate::limits::SILENCE_SECONDS_MAX;
 
 /// Filters that a session may subscribe to, besides its own device-bound messages and module inputs.
@@ -22,7 +21,7 @@ const HUB_FILTERS: [&str; 3] =
     ["$iothub/methods/POST/#", "$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#"];
 
 /// What came of a connection's input.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Served {
     /// All whole packets were taken.
     All,
@@ -30,6 +29,16 @@ pub(crate) enum Served {
     Blocked,
     /// A session was let in.
     Admitted,
+    /// A session was let in whose device lives on another shard.
+    Elsewhere(Box<Elsewhere>),
+}
+
+/// What the other shard has to know.
+#[derive(Debug)]
+pub(crate) struct Elsewhere {
+    pub(crate) shard: usize,
+    pub(crate) admitted: Admitted,
+    pub(crate) keep_alive: u16,
 }
 
 /// What has to be answered once a packet's borrow is over.
@@ -46,7 +55,6 @@ pub(crate) fn serve(
     connection: &mut Connection,
     key: ConnectionKey,
     desk: &mut Desk,
-    sequences: &AtomicU64,
     input: &mut &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Served, CloseReason> {
@@ -90,8 +98,16 @@ pub(crate) fn serve(
             _ => Reply::Nothing,
         };
         match reply {
-            Reply::Connect(admitted, keep_alive) => {
-                answer_connect(connection, admitted, keep_alive, desk, sequences, out)?;
+            Reply::Connect(Err(refused), _) => {
+                session.refuse(refused.refusal, out);
+                return Err(CloseReason::Refused(refused.why));
+            }
+            Reply::Connect(Ok(admitted), keep_alive) => {
+                let shard = home(&admitted.device_id, desk.config.shards);
+                if shard != usize::from(desk.shard.0) {
+                    return Ok(Served::Elsewhere(Box::new(Elsewhere { shard, admitted, keep_alive })));
+                }
+                answer_connect(connection, admitted, keep_alive, desk, out);
                 return Ok(Served::Admitted);
             }
             Reply::Subscribe(packet_id, codes) => session.suback(packet_id, &codes, out),
@@ -143,21 +159,24 @@ fn trim_bag(own_bag: &str) -> &[u8] {
     bag.strip_suffix(b"/").unwrap_or(bag)
 }
 
-fn answer_connect(
+/// The shard that a device's connections live on: always the same one, so that its messages have one order, and its next
+/// connection finds the one before it. FNV-1a, because it is the same in every process.
+pub(crate) fn home(device_id: &str, shards: u16) -> usize {
+    let hash = device_id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    // The low bits of FNV follow the last byte too closely.
+    usize::try_from((hash >> 32) % u64::from(shards.max(1))).unwrap_or(0)
+}
+
+/// Answers the CONNECT of a session that was let in.
+pub(crate) fn answer_connect(
     connection: &mut Connection,
-    admitted: Result<Admitted, crate::admission::Refused>,
+    admitted: Admitted,
     keep_alive: u16,
     desk: &mut Desk,
-    sequences: &AtomicU64,
     out: &mut Vec<u8>,
-) -> Result<(), CloseReason> {
-    let admitted = match admitted {
-        Ok(admitted) => admitted,
-        Err(refused) => {
-            connection.session.refuse(refused.refusal, out);
-            return Err(CloseReason::Refused(refused.why));
-        }
-    };
+) {
     desk.connects_left = desk.connects_left.saturating_sub(1);
     let keep_alive_seconds = millrace_protocols_mqtt::effective_keep_alive(&desk.limits, keep_alive);
     let client_id = match (&admitted.module_id, admitted.assigned_client_id) {
@@ -176,9 +195,7 @@ fn answer_connect(
         device_id: admitted.device_id,
         module_id: admitted.module_id,
         identity: admitted.identity,
-        sequence: sequences.fetch_add(1, Ordering::Relaxed),
     }));
-    Ok(())
 }
 
 /// The granted QoS for a filter. A filter of somebody else's closes the connection, because SDKs overlook a refusal in SUBACK.
@@ -216,8 +233,27 @@ pub(crate) fn take_will(connection: &mut Connection, desk: &mut Desk) {
     if own_bag.len() + will_bag.len() + payload.len() > MESSAGE_BYTES_MAX {
         return;
     }
+    if !desk.can_read() {
+        return events::will_dropped();
+    }
     let now = desk.clock.timestamp;
     let bags = [trim_bag(own_bag), will_bag.as_slice()];
     desk.builder.append(&owner.identity, identity_slot, MessageSource::Telemetry, now, bags, &payload);
     desk.turn_messages += 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_spread_over_the_shards_and_stay_there() {
+        let mut count = [0_usize; 3];
+        for number in 0..3000 {
+            count[home(&format!("dev-{number}"), 3)] += 1;
+        }
+        assert!(count.iter().all(|&count| (800..1200).contains(&count)), "{count:?}");
+        assert_eq!(home("pump-1", 2), 0, "the same in every process and release: order depends on it");
+        assert_eq!(home("pump-1", 1), 0);
+    }
 }

@@ -25,6 +25,7 @@ use crate::directory::Directory;
 use crate::events::{self, ShardMetrics};
 use crate::limits::{CARRY_BYTES_MAX, READ_BYTES};
 use crate::listen::{Listeners, ShardListener};
+use crate::serve::home;
 use crate::shard::{Buffers, Shard, WAKE};
 use crate::wheel::Wheel;
 
@@ -86,6 +87,15 @@ struct Running {
 }
 
 impl Running {
+    /// Queues a command; waits for room where there is none.
+    fn tell(&self, command: Command) {
+        let mut command = command;
+        while let Err(back) = self.commands.send(command) {
+            command = back;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn has_ended(&self) -> bool {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(JoinHandle::is_finished)
     }
@@ -110,7 +120,6 @@ impl Ingest {
     pub fn start(config: IngestConfig, listeners: Listeners, wiring: Wiring) -> io::Result<Self> {
         events::describe();
         let config = Arc::new(config);
-        let sequences = Arc::new(AtomicU64::new(1));
         let count = listeners.by_shard.len();
         let mut polls = Vec::with_capacity(count);
         let mut commands = Vec::with_capacity(count);
@@ -130,16 +139,17 @@ impl Ingest {
                 config: Arc::clone(&config),
                 directory: Arc::clone(&wiring.directory),
                 tls: wiring.tls.clone(),
-                sequences: Arc::clone(&sequences),
                 status: Arc::clone(&status),
                 kafka,
             };
             let own = commands.get(number).cloned().ok_or(io::ErrorKind::InvalidInput)?;
-            let peers = commands.iter().enumerate().filter(|(peer, _)| *peer != number).map(|(_, it)| it.clone());
-            let (own_commands, peers) = (own.clone(), peers.collect());
-            let thread = std::thread::Builder::new()
-                .name(format!("shard-{number}"))
-                .spawn(move || build.run(shard, poll, sockets, journal, own_commands, peers))?;
+            let (own_commands, peers) = (own.clone(), commands.clone());
+            let thread = std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+                let ended = End(own_commands.clone());
+                let result = build.run(shard, poll, sockets, journal, own_commands, peers);
+                drop(ended);
+                result.inspect_err(|error| events::shard_failed(shard.0, error))
+            })?;
             shards.push(Running { shard, commands: own, status, thread: Mutex::new(Some(thread)) });
         }
         Ok(Self { shards })
@@ -147,13 +157,16 @@ impl Ingest {
 
     /// Ends the session of an identity, if it has one; with no module, of the device and all its modules.
     pub fn end_session(&self, device_id: &str, module_id: Option<&str>, reason: &CloseReason) {
-        let (device_id, module_id) = (device_id.into(), module_id.map(Into::into));
-        self.tell_all(&Command::End { device_id, module_id, reason: reason.clone() });
+        let home = home(device_id, u16::try_from(self.shards.len()).unwrap_or(u16::MAX));
+        if let Some(running) = self.shards.get(home) {
+            let (device_id, module_id) = (device_id.into(), module_id.map(Into::into));
+            running.tell(Command::End { device_id, module_id, reason: reason.clone() });
+        }
     }
 
     /// Takes no more connections.
     pub fn stop_accepting(&self) {
-        self.tell_all(&Command::StopAccepting);
+        self.shards.iter().for_each(|running| running.tell(Command::StopAccepting));
     }
 
     /// How each shard is.
@@ -174,23 +187,15 @@ impl Ingest {
     /// # Errors
     /// What ended a shard before its time.
     pub fn drain(&self, deadline: Instant) -> io::Result<()> {
-        self.tell_all(&Command::Drain { deadline });
+        self.shards.iter().for_each(|running| running.tell(Command::Drain { deadline }));
         let mut result = Ok(());
         for running in &self.shards {
             let thread = running.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
             let ended = thread.map_or(Ok(Ok(())), JoinHandle::join);
-            result = result.and(ended.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))));
+            let ended = ended.unwrap_or_else(|_| Err(io::Error::other("a shard panicked")));
+            result = result.and(ended);
         }
         result
-    }
-
-    /// A shard that has ended takes no commands, and needs none.
-    fn tell_all(&self, command: &Command) {
-        for running in &self.shards {
-            while !running.has_ended() && running.commands.send(command.clone()).is_err() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
     }
 }
 
@@ -202,12 +207,20 @@ fn wake_on_progress(journal: &Journal, kafka: Option<&Arc<Watermark>>, commands:
     }
 }
 
+/// Marks a shard as ended when its thread unwinds, too.
+struct End(Commands);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// What a shard's thread is built from.
 struct Build {
     config: Arc<IngestConfig>,
     directory: Arc<dyn Directory>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
-    sequences: Arc<AtomicU64>,
     status: Arc<StatusCells>,
     kafka: Option<Arc<Watermark>>,
 }
@@ -250,11 +263,11 @@ impl Build {
                 builder: BatchBuilder::new(),
                 acks: Acks::default(),
                 appender: journal.appender(),
-                blocked: None,
                 metrics: ShardMetrics::new(shard.0),
                 turn_messages: 0,
                 turn_bytes: 0,
                 connects_left: 0,
+                lines_left: 0,
                 bag: Vec::new(),
             },
             registry,
@@ -262,16 +275,13 @@ impl Build {
             connections: Slab::new(),
             by_owner: HashTable::new(),
             hasher: hashbrown::DefaultHashBuilder::default(),
-            module_sessions: 0,
             ready: std::collections::VecDeque::new(),
             wheel: Wheel::new(),
             commands,
             peers,
-            unsent: Vec::new(),
             tls: self.tls,
             journal,
             kafka: self.kafka,
-            sequences: self.sequences,
             status: self.status,
             generation: 0,
             accept_rests: false,
@@ -284,7 +294,7 @@ impl Build {
                 out: Vec::new(),
                 wire: Vec::new(),
             },
-            connects_second: u32::MAX,
+            second: u32::MAX,
         }
     }
 }

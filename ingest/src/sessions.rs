@@ -9,15 +9,17 @@ use millrace_protocols_mqtt::PubAckReason;
 
 use crate::acks::{PendingAck, Sealed};
 use crate::close::CloseReason;
-use crate::command::Command;
+use crate::command::{Command, Moved};
 use crate::config::AcknowledgeLevel;
-use crate::connection::ConnectionKey;
-use crate::serve::take_will;
+use crate::connection::{ConnectionKey, Owner};
+use crate::limits::COMMANDS_PER_TURN;
+use crate::receive::keep;
+use crate::serve::{Elsewhere, answer_connect, take_will};
 use crate::shard::Shard;
 use crate::{events, outbound};
 
 impl Shard {
-    /// Enters a session that was just let in, and ends an older one of the same identity, here or on another shard.
+    /// Enters a session that was just let in, and ends an older one of the same identity.
     pub(crate) fn admitted(&mut self, key: ConnectionKey) {
         self.desk.metrics.sessions.increment(1);
         let Some(connection) = self.connection(key) else {
@@ -28,7 +30,7 @@ impl Shard {
         let Some(owner) = connection.owner.as_deref() else {
             return;
         };
-        let (device_id, module_id, sequence) = (owner.device_id.clone(), owner.module_id.clone(), owner.sequence);
+        let (device_id, module_id) = (owner.device_id.clone(), owner.module_id.clone());
         if deadline < was_due {
             let wheel_at = self.wheel.schedule(key, deadline);
             if let Some(connection) = self.connection(key) {
@@ -38,37 +40,74 @@ impl Shard {
         if let Some(older) = self.find(&device_id, module_id.as_deref()) {
             self.close(older, &CloseReason::TakenOver);
         }
-        self.module_sessions += usize::from(module_id.is_some());
-        let hash = self.hash(&device_id, module_id.as_deref());
+        let hash = self.hasher.hash_one(&*device_id);
         let Self { by_owner, connections, hasher, .. } = self;
         by_owner.insert_unique(hash, key, |key| {
             let owner = usize::try_from(key.slot).ok().and_then(|slot| connections.get(slot)?.owner.as_deref());
-            owner.map_or(0, |owner| hasher.hash_one((&*owner.device_id, owner.module_id.as_deref())))
+            owner.map_or(0, |owner| hasher.hash_one(&*owner.device_id))
         });
-        for peer in 0..self.peers.len() {
-            let (device_id, module_id) = (device_id.clone(), module_id.clone());
-            self.tell(peer, Command::TakeOver { device_id, module_id, sequence });
-        }
     }
 
-    fn tell(&mut self, peer: usize, command: Command) {
-        if let Some(Err(command)) = self.peers.get(peer).map(|peer| peer.send(command)) {
-            self.unsent.push((peer, command));
+    /// Hands a connection over to the shard that its device lives on; `rest` is the input behind its CONNECT.
+    pub(crate) fn move_away(
+        &mut self,
+        key: ConnectionKey,
+        elsewhere: Elsewhere,
+        rest: &[u8],
+    ) -> Result<(), CloseReason> {
+        let Elsewhere { shard, admitted, keep_alive } = elsewhere;
+        let Some(connection) = self.connection(key) else {
+            return Ok(());
+        };
+        keep(connection, rest)?;
+        let mut connection = self.connections.remove(usize::try_from(key.slot).unwrap_or(usize::MAX));
+        if self.registry.deregister(&mut connection.stream).is_err() {
+            return Ok(());
         }
+        let moved = Box::new(Moved { connection, admitted, keep_alive });
+        if let Some(Err(_)) = self.peers.get(shard).map(|peer| peer.send(Command::Adopt(moved))) {
+            // The peer is overrun: the connection ends here, and the client tries again.
+            let reason = CloseReason::Refused("the device's shard is overrun");
+            let may_log = self.desk.may_log();
+            events::connection_closed(&reason, None, None, may_log);
+        }
+        Ok(())
     }
 
-    fn hash(&self, device_id: &str, module_id: Option<&str>) -> u64 {
-        self.hasher.hash_one((device_id, module_id))
+    /// Takes a connection from another shard and answers its CONNECT.
+    fn adopt(&mut self, moved: Moved) {
+        let Moved { mut connection, admitted, keep_alive } = moved;
+        let mut out = Vec::new();
+        connection.is_queued = false;
+        // What came behind CONNECT waits in `carry`.
+        connection.is_blocked = true;
+        connection.heard_at = self.desk.clock.seconds();
+        answer_connect(&mut connection, admitted, keep_alive, &mut self.desk, &mut out);
+        let key = match self.take_in(connection) {
+            Ok(key) => key,
+            Err(error) => return events::accept_failed(self.desk.shard.0, &error),
+        };
+        self.admitted(key);
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
+        match outbound::send(connection, &out, &mut Vec::new()) {
+            Ok(()) => self.queue(key),
+            Err(reason) => self.close(key, &reason),
+        }
     }
 
     /// The connection of an identity.
     fn find(&self, device_id: &str, module_id: Option<&str>) -> Option<ConnectionKey> {
-        let hash = self.hash(device_id, module_id);
         let is_it = |key: &ConnectionKey| {
-            let owner = usize::try_from(key.slot).ok().and_then(|slot| self.connections.get(slot)?.owner.as_deref());
-            owner.is_some_and(|owner| &*owner.device_id == device_id && owner.module_id.as_deref() == module_id)
+            self.owner(*key)
+                .is_some_and(|owner| &*owner.device_id == device_id && owner.module_id.as_deref() == module_id)
         };
-        self.by_owner.find(hash, is_it).copied()
+        self.by_owner.find(self.hasher.hash_one(device_id), is_it).copied()
+    }
+
+    fn owner(&self, key: ConnectionKey) -> Option<&Owner> {
+        self.connections.get(usize::try_from(key.slot).ok()?)?.owner.as_deref()
     }
 
     /// Ends a connection: takes its will, tells an MQTT 5 peer why, frees everything.
@@ -87,43 +126,37 @@ impl Shard {
         drop(outbound::send(connection, &out, &mut Vec::new()));
         if let Some(tls) = &mut connection.tls {
             let mut alert = Vec::new();
-            if tls.close(&mut alert).is_ok() {
-                drop(outbound::transmit(connection, &alert));
-            }
+            // Of a handshake that failed this is an error, and yet leaves the alert that says so.
+            drop(tls.close(&mut alert));
+            drop(outbound::transmit(connection, &alert));
         }
         self.forget(key);
         let mut connection = self.connections.remove(slot);
         take_will(&mut connection, &mut self.desk);
         let device_id = connection.owner.as_deref().map(|owner| &*owner.device_id);
-        events::connection_closed(reason, device_id, connection.stream.peer_addr().ok());
+        let may_log = self.desk.may_log();
+        events::connection_closed(reason, device_id, connection.stream.peer_addr().ok(), may_log);
     }
 
     fn forget(&mut self, key: ConnectionKey) {
-        let Some(owner) = self.connection(key).and_then(|connection| connection.owner.as_deref()) else {
+        let Some(owner) = self.owner(key) else {
             return;
         };
-        let is_module = owner.module_id.is_some();
-        let hash = {
-            let (device_id, module_id) = (owner.device_id.clone(), owner.module_id.clone());
-            self.hash(&device_id, module_id.as_deref())
-        };
+        let hash = self.hasher.hash_one(&*owner.device_id);
         if let Ok(entry) = self.by_owner.find_entry(hash, |entered| *entered == key) {
             entry.remove();
-            self.module_sessions -= usize::from(is_module);
         }
     }
 
-    /// Does what other threads asked for.
+    /// Does what other threads asked for, a bounded part of it in each turn.
     pub(crate) fn obey(&mut self) {
-        for (peer, command) in std::mem::take(&mut self.unsent) {
-            self.tell(peer, command);
-        }
-        while let Some(command) = self.commands.take() {
+        for _ in 0..COMMANDS_PER_TURN {
+            let Some(command) = self.commands.take() else {
+                return;
+            };
             match command {
+                Command::Adopt(moved) => self.adopt(*moved),
                 Command::End { device_id, module_id, reason } => self.end(&device_id, module_id.as_deref(), &reason),
-                Command::TakeOver { device_id, module_id, sequence } => {
-                    self.taken_over(&device_id, module_id.as_deref(), sequence);
-                }
                 Command::StopAccepting => self.stop_accepting(),
                 Command::Drain { deadline } => {
                     self.stop_accepting();
@@ -134,32 +167,14 @@ impl Shard {
     }
 
     fn end(&mut self, device_id: &str, module_id: Option<&str>, reason: &CloseReason) {
-        if let Some(key) = self.find(device_id, module_id) {
-            self.close(key, reason);
-        }
-        if module_id.is_some() || self.module_sessions == 0 {
-            return;
-        }
-        let is_module_of =
-            |owner: &crate::connection::Owner| &*owner.device_id == device_id && owner.module_id.is_some();
-        let modules: Vec<_> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.owner.as_deref().is_some_and(is_module_of))
-            .filter_map(|(slot, connection)| Some((u32::try_from(slot).ok()?, connection.generation)))
-            .collect();
-        for (slot, generation) in modules {
-            self.close(ConnectionKey { slot, generation }, reason);
-        }
-    }
-
-    fn taken_over(&mut self, device_id: &str, module_id: Option<&str>, sequence: u64) {
-        let Some(key) = self.find(device_id, module_id) else {
-            return;
+        let is_meant = |owner: &Owner| {
+            &*owner.device_id == device_id && (module_id.is_none() || owner.module_id.as_deref() == module_id)
         };
-        let own = self.connection(key).and_then(|connection| connection.owner.as_deref()).map(|owner| owner.sequence);
-        if own.is_some_and(|own| own < sequence) {
-            self.close(key, &CloseReason::TakenOver);
+        let hash = self.hasher.hash_one(device_id);
+        let keys: Vec<ConnectionKey> =
+            self.by_owner.iter_hash(hash).copied().filter(|key| self.owner(*key).is_some_and(is_meant)).collect();
+        for key in keys {
+            self.close(key, reason);
         }
     }
 
@@ -173,7 +188,8 @@ impl Shard {
                     continue;
                 };
                 let deadline = connection.deadline();
-                if deadline <= now && is_reading {
+                // A connection that has not had its turn may have said something.
+                if deadline <= now && is_reading && !connection.is_queued {
                     let reason = overdue(connection, now);
                     self.close(key, &reason);
                     continue;
@@ -233,8 +249,7 @@ impl Shard {
 
     /// Whether everything that was read is acknowledged, or the time for it is over.
     pub(crate) fn is_drained(&self, deadline: Instant) -> bool {
-        self.desk.clock.now >= deadline
-            || self.desk.acks.is_empty() && self.desk.blocked.is_none() && self.desk.builder.is_empty()
+        self.desk.clock.now >= deadline || self.desk.acks.is_empty() && self.desk.builder.is_empty()
     }
 
     /// Says goodbye to everybody, and hands the last wills to the journal.
@@ -247,7 +262,9 @@ impl Shard {
         for (slot, generation) in all {
             self.close(ConnectionKey { slot, generation }, &CloseReason::ShuttingDown);
         }
-        self.desk.seal();
+        if !self.desk.seal() {
+            events::will_dropped();
+        }
         self.status.turned(0, false);
         Ok(())
     }

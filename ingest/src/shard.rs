@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -24,7 +23,7 @@ use tokio::time::MissedTickBehavior;
 use crate::command::Commands;
 use crate::connection::{Connection, ConnectionKey};
 use crate::desk::Desk;
-use crate::limits::{EVENTS_PER_TURN, TICK};
+use crate::limits::{EVENTS_PER_TURN, LOG_LINES_PER_SECOND, TICK};
 use crate::listen::ShardListener;
 use crate::pace::Pace;
 use crate::server::StatusCells;
@@ -53,19 +52,15 @@ pub(crate) struct Shard {
     /// Which connection an identity has, by the hash of its ids.
     pub(crate) by_owner: HashTable<ConnectionKey>,
     pub(crate) hasher: hashbrown::DefaultHashBuilder,
-    pub(crate) module_sessions: usize,
     /// Connections that have something to be read.
     pub(crate) ready: VecDeque<ConnectionKey>,
     pub(crate) wheel: Wheel,
     pub(crate) commands: Commands,
-    /// The other shards, for take-overs.
+    /// All shards by number, this one too: a device's connections all live on the shard that its id names.
     pub(crate) peers: Vec<Commands>,
-    /// Commands for a peer whose queue was full.
-    pub(crate) unsent: Vec<(usize, crate::command::Command)>,
     pub(crate) tls: Option<Arc<ArcSwap<ServerConfig>>>,
     pub(crate) journal: Journal,
     pub(crate) kafka: Option<Arc<Watermark>>,
-    pub(crate) sequences: Arc<AtomicU64>,
     pub(crate) status: Arc<StatusCells>,
     pub(crate) generation: u32,
     pub(crate) accept_rests: bool,
@@ -73,7 +68,8 @@ pub(crate) struct Shard {
     pub(crate) drain_until: Option<Instant>,
     pub(crate) turn_acks: usize,
     pub(crate) buffers: Buffers,
-    pub(crate) connects_second: u32,
+    /// The second that per-second limits count in.
+    pub(crate) second: u32,
 }
 
 /// Buffers that all connections of the shard share.
@@ -98,12 +94,15 @@ impl Shard {
         self.listen()?;
         let mut pace = Pace::new(Instant::now());
         loop {
-            let has_more = !self.ready.is_empty() && self.desk.can_read();
+            let has_more = self.has_more();
             tokio::select! {
                 biased;
                 guard = poll.readable_mut() => {
                     let mut guard = guard?;
-                    guard.get_inner_mut().0.poll(&mut events, Some(Duration::ZERO))?;
+                    match guard.get_inner_mut().0.poll(&mut events, Some(Duration::ZERO)) {
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+                        result => result?,
+                    }
                     if events.iter().nth(EVENTS_PER_TURN - 1).is_none() {
                         guard.clear_ready();
                     }
@@ -120,6 +119,14 @@ impl Shard {
                 pause_until(next);
             }
         }
+    }
+
+    /// Whether there is work that no socket will announce.
+    fn has_more(&mut self) -> bool {
+        let accepts = self.drain_until.is_none()
+            && !self.accept_rests
+            && self.listeners.iter().any(|listener| listener.is_pending);
+        accepts || !self.commands.is_empty() || (!self.ready.is_empty() && self.desk.can_read())
     }
 
     /// One round of everything; answers how many messages and acknowledgements it moved.
@@ -143,8 +150,9 @@ impl Shard {
     fn begin_turn(&mut self) {
         self.desk.clock.turn();
         let second = self.desk.clock.seconds();
-        if self.connects_second != second || self.desk.config.connect_rate_max == 0 {
-            self.connects_second = second;
+        if self.second != second {
+            self.second = second;
+            self.desk.lines_left = LOG_LINES_PER_SECOND;
             let rate = self.desk.config.connect_rate_max;
             self.desk.connects_left = if rate == 0 { u32::MAX } else { rate };
             if std::mem::take(&mut self.accept_rests) {

@@ -1,7 +1,7 @@
 //! TLS over rustls' unbuffered interface: an idle session keeps its keys and nothing else; records are decrypted out of, and
 //! encrypted into, buffers that all sessions of a shard share.
 //! - Source: RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2, which the Python SDK insists on).
-//! - Limits: an incomplete record is at most 16 KiB + 2 KiB and the handshake at most [`HANDSHAKE_BYTES_MAX`]; more closes the connection.
+//! - Limits: an incomplete record or handshake message is at most [`TLS_RECORD_BYTES_MAX`]; more closes the connection.
 //! - Errors: words of rustls, which hold nothing secret.
 
 use std::sync::Arc;
@@ -11,8 +11,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, Insufficien
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A ClientHello with a long client certificate chain fits; a peer that sends more without completing a record is closed.
-const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+use crate::limits::TLS_RECORD_BYTES_MAX;
 
 /// TLS versions offered.
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
@@ -61,11 +60,14 @@ impl TlsSession {
         Ok(Self { connection: UnbufferedServerConnection::new(config)?, carry: Vec::new() })
     }
 
-    /// Takes ciphertext off the socket; adds what it says to `plain` and what has to be answered to `out`.
+    /// How many bytes of an incomplete record it keeps.
+    pub(crate) fn kept(&self) -> &[u8] {
+        &self.carry
+    }
+
+    /// Takes ciphertext that begins with what was [`Self::kept`]; adds what it says to `plain` and what has to be answered to `out`.
     /// True: the peer has closed its side in order.
-    pub(crate) fn read(&mut self, ciphertext: &[u8], plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<bool, String> {
-        let mut incoming = std::mem::take(&mut self.carry);
-        incoming.extend_from_slice(ciphertext);
+    pub(crate) fn read(&mut self, incoming: &mut [u8], plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<bool, String> {
         let mut start = 0;
         let mut is_closed = false;
         loop {
@@ -87,7 +89,7 @@ impl TlsSession {
                 ConnectionState::TransmitTlsData(data) => data.done(),
                 ConnectionState::PeerClosed => is_closed = true,
                 ConnectionState::Closed | ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => {
-                    is_done = true
+                    is_done = true;
                 }
                 _ => return Err("early data is not taken".to_owned()),
             }
@@ -96,13 +98,12 @@ impl TlsSession {
                 break;
             }
         }
-        incoming.drain(..start);
-        if incoming.len() > HANDSHAKE_BYTES_MAX {
+        let rest = incoming.get(start..).unwrap_or_default();
+        if rest.len() > TLS_RECORD_BYTES_MAX {
             return Err("a record that never ends".to_owned());
         }
-        if !incoming.is_empty() {
-            self.carry = incoming;
-        }
+        // Of its exact size, and none at all where there is no rest.
+        self.carry = rest.to_vec();
         Ok(is_closed)
     }
 
@@ -118,7 +119,7 @@ impl TlsSession {
         })
     }
 
-    /// Adds the closing alert to `out`; before the handshake is over there is none.
+    /// Adds the closing alert to `out`; of a handshake that failed, the alert that says so, and then an error.
     pub(crate) fn close(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
         self.with_traffic(out, |traffic, out| {
             encode(out, |out| match traffic.queue_close_notify(out) {

@@ -1,4 +1,5 @@
 //! Files of the Parquet sink, read by pyarrow and DuckDB, and its uploads to an S3 endpoint of this machine.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};

@@ -116,7 +116,7 @@ async fn other_process() {
 async fn follows_another_process_while_both_write() {
     let dir = tempfile::tempdir().unwrap();
     let Hub { directory, follower } = hub(dir.path()).await;
-    let (changes, changed) = mpsc::channel();
+    let (changes, changed) = mpsc::sync_channel(1 << 16);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let following = follower.run(move |change| changes.send(change.clone()).unwrap_or_default(), async {
         stopped.await.unwrap_or_default()

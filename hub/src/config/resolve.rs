@@ -26,6 +26,12 @@ const DEFAULT_ENDPOINT: &str = "parquet";
 /// Endpoints: ten as on the hosted hub, and room for the built-in ones.
 const ENDPOINTS_MAX: usize = 64;
 
+/// Shards of one node: a thread, a journal and a set of sockets each.
+const SHARDS_MAX: u16 = 256;
+
+/// An hour: whoever waits longer wants to be told, not to wait.
+const DRAIN_SECONDS_MAX: u64 = 3600;
+
 /// What the command line says; it wins over the file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flags {
@@ -92,6 +98,11 @@ impl Config {
         let routing = routing(&mut document, &endpoints, &hub.name);
         check_all(&mut document, &hub, &journal, &log, &ingest);
         document.problems.extend(registry.validate().into_iter().map(Problem::new));
+        if shutdown.drain_seconds > DRAIN_SECONDS_MAX {
+            document
+                .problems
+                .push(Problem::new(format!("shutdown: drain_seconds must be at most {DRAIN_SECONDS_MAX}")));
+        }
         let certificate = certificate(&mut document, tls);
         let (listeners, admin) = addresses(flags, &mqtt, &mqtts, &admin);
         check_acknowledge(&mut document, &listeners, &endpoints);
@@ -144,7 +155,7 @@ fn addresses(
         address.map(|address| ListenerConfig { address, transport, acknowledge: section.acknowledge })
     };
     let listeners = [listener(plain, Transport::Tcp, mqtt), listener(tls, Transport::Tls, mqtts)];
-    let admin = flags.admin.or(admin.listen).or(Some(local(9464)));
+    let admin = flags.admin.or(admin.listen).or_else(|| Some(local(9464)));
     (listeners.into_iter().flatten().collect(), admin)
 }
 
@@ -163,6 +174,12 @@ fn check_all(
     }
     if ingest.connections_max == 0 {
         problems.push("ingest: connections_max must be at least 1".to_owned());
+    }
+    if ingest.shards > SHARDS_MAX {
+        problems.push(format!("ingest: shards must be at most {SHARDS_MAX}"));
+    }
+    if !(1..=3600).contains(&ingest.connect_seconds_max) {
+        problems.push("ingest: connect_seconds_max must be from 1 to 3600".to_owned());
     }
     if let Err(error) = log.level.parse::<tracing_subscriber::filter::Targets>() {
         problems.push(format!("log: level: {error}"));
@@ -246,7 +263,7 @@ fn endpoint<'a>(
         return None;
     }
     let kind = kind.as_ref().and_then(|kind| kind.as_str());
-    let kind = match kind.or((name == DEFAULT_ENDPOINT).then_some("parquet")) {
+    let kind = match kind.or_else(|| (name == DEFAULT_ENDPOINT).then_some("parquet")) {
         Some("alerts") => EndpointKind::Alerts(document.typed(value, &context)?),
         Some("kafka") => EndpointKind::Kafka(document.typed(value, &context)?),
         Some("parquet") => EndpointKind::Parquet(document.typed(value, &context)?),

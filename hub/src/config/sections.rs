@@ -54,7 +54,7 @@ pub(crate) struct TlsSection {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct IngestSection {
-    /// Number of shards; 0: one for each core. A data directory keeps the number it was made with, unless it is raised.
+    /// Number of shards; 0: one for each core. Journals that a larger number has left are still read and delivered.
     pub(crate) shards: u16,
     /// Bind each shard to a core.
     pub(crate) pin_cores: bool,

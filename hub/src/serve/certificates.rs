@@ -2,9 +2,8 @@
 //! - Shape: `tls/ca.pem` (for the devices), `tls/ca.key`, `tls/server.pem`, `tls/server.key`, keys 0600.
 //! - Limits: the CA lives for ten years, the server's certificate for two; it is made anew when host names change or half a year is left.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -103,18 +102,12 @@ fn make_server(ca: &Path, ca_key: &Path, host_names: &[String]) -> anyhow::Resul
     Ok((format!("{}{}", certificate.pem(), std::fs::read_to_string(ca)?), key.serialize_pem()))
 }
 
+/// Puts a file into place whole: a crash leaves the old one or the new one, never half of one.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("cannot write {}", path.display()))
+    let written = millrace_journal::files::durable_write(path, text.as_bytes());
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
+        .with_context(|| format!("cannot set the mode of {}", path.display()))
 }
 
 fn remove_if_there(path: &Path) -> anyhow::Result<()> {

@@ -29,15 +29,17 @@ impl Hub {
         tracing::info!(%signal, seconds = self.drain.as_secs(), "draining");
         self.is_draining.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + self.drain;
-        self.ingest.drain(Instant::now() + ACKNOWLEDGE).context("a shard failed")?;
+        // Whatever fails on the way, the rest is still done; the first failure is the exit code.
+        let mut outcome = self.ingest.drain(Instant::now() + ACKNOWLEDGE).context("a shard failed");
         drain_drivers(&self.drivers, deadline);
         drop(self.trimmer);
         drop(self.exchangeable);
         for journal in self.journals {
-            journal.close().context("a journal could not be closed")?;
+            let closed = journal.close().context("a journal could not be closed");
+            outcome = outcome.and(closed);
         }
         tracing::info!("stopped");
-        Ok(())
+        outcome
     }
 }
 

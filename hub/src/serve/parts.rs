@@ -18,7 +18,7 @@ use super::data_directory::DataDirectory;
 use super::health::Health;
 use super::registry::Registry;
 use super::reload::{Exchangeable, Source};
-use super::{admin, certificates, endpoints, telemetry};
+use super::{admin, certificates, descriptors, endpoints, telemetry};
 use crate::config::Config;
 
 /// How often the configuration file is looked at.
@@ -46,10 +46,11 @@ pub(crate) struct Stopped(&'static str);
 
 impl Hub {
     /// Builds and starts everything.
-    pub(crate) async fn start(config: Config, data_directory: &Path, source: Source) -> anyhow::Result<Self> {
+    pub(crate) async fn start(mut config: Config, data_directory: &Path, source: Source) -> anyhow::Result<Self> {
         let data_directory = DataDirectory::open(data_directory)?;
         let path = data_directory.path().to_owned();
         let metrics = telemetry::start()?;
+        descriptors::provide(&mut config);
         let listeners = Listeners::bind(&config.ingest)?;
         let admin_listener = match config.admin {
             Some(address) => Some(admin::bind(address).await?),
@@ -75,16 +76,17 @@ impl Hub {
         let drivers = Arc::new(drivers);
         let trimmer = Trimmer::start(journals.clone(), &drivers).context("cannot start the trimmer")?;
         announce(&listeners);
-        let wiring = Wiring {
-            directory: Arc::clone(&registry.directory) as Arc<dyn millrace_ingest::Directory>,
-            tls: tls.clone(),
-            journals: journals.clone(),
-            kafka,
-        };
+        let directory: Arc<dyn millrace_ingest::Directory> =
+            Arc::<millrace_control::RegistryDirectory>::clone(&registry.directory);
+        let wiring = Wiring { directory, tls: tls.clone(), journals: journals.clone(), kafka };
         let ingest = Arc::new(Ingest::start(config.ingest, listeners, wiring).context("cannot start the shards")?);
         let is_draining = Arc::new(AtomicBool::new(false));
         if let Some(listener) = admin_listener {
-            tracing::info!(address = %listener.local_addr()?, "admin: /metrics, /healthz, /readyz, /devices");
+            let address = listener.local_addr()?;
+            tracing::info!(%address, "admin: /metrics, /healthz, /readyz, /devices");
+            if !address.ip().is_loopback() {
+                tracing::warn!(%address, "the admin listener has no TLS and is open to others: put a proxy with TLS before it");
+            }
             let parts = (Arc::clone(&ingest), journals.clone(), Arc::clone(&drivers), Arc::clone(&is_draining));
             let health = Arc::new(Health::new(parts.0, parts.1, parts.2, parts.3));
             admin::serve(listener, health, metrics, registry.service.clone());

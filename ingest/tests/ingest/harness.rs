@@ -102,7 +102,7 @@ impl Hub {
         let addresses = listeners.addresses().iter().map(|(_, address)| *address).collect();
         let devices = Arc::new(Devices::default());
         let wiring = Wiring {
-            directory: Arc::clone(&devices) as Arc<dyn Directory>,
+            directory: Arc::<Devices>::clone(&devices),
             tls: options.tls.map(|tls| Arc::new(arc_swap::ArcSwap::new(tls))),
             journals: journals.clone(),
             kafka: Vec::new(),

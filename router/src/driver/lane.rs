@@ -24,6 +24,8 @@ pub(super) struct Lane {
     pub(super) backoff: Backoff,
     /// Whether the sink said where it goes on.
     pub(super) resumed: bool,
+    /// Where the journal ended when the driver was started; before that no sink can have come further.
+    found_end: Offset,
     /// Next offset to be delivered.
     floor: Offset,
     /// Read, but not yet routed.
@@ -43,6 +45,7 @@ impl Lane {
         Ok(Self {
             shard,
             reader: journal.reader(start),
+            found_end: journal.next_offset(),
             journal,
             cursor,
             cursor_failed: false,
@@ -62,10 +65,18 @@ impl Lane {
         self.floor
     }
 
-    /// The sink goes on from here.
-    pub(super) fn resume(&mut self, offset: Offset) {
+    /// The sink goes on from here. A sink that has what the journal never held would let new messages of the same offsets pass.
+    pub(super) fn resume(&mut self, offset: Offset) -> Result<(), String> {
+        if offset > self.found_end {
+            let (shard, end) = (self.shard, self.found_end);
+            return Err(format!(
+                "it has messages of shard {shard} up to offset {offset}, but the journal ended at {end} when the hub started: the \
+                 journal was lost or replaced by an older one; move the endpoint's old files and state away, or restore the journal"
+            ));
+        }
         self.resumed = true;
         self.rewind(offset);
+        Ok(())
     }
 
     /// Delivers again from here.

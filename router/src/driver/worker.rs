@@ -138,7 +138,7 @@ impl Worker {
         };
         if !lane.resumed {
             match self.sink.resume(lane.shard, lane.start()) {
-                Ok(offset) => lane.resume(offset),
+                Ok(offset) => lane.resume(offset).map_err(Halt::Broken)?,
                 Err(error) => return self.refused(Some(number), error),
             }
             self.succeeded(number);

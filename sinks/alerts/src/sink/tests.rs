@@ -53,7 +53,7 @@ impl Server {
     fn start(answers: &[Answer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (sender, requests) = mpsc::channel();
+        let (sender, requests) = mpsc::sync_channel(1 << 16);
         let closing = Arc::new(AtomicBool::new(false));
         let answers: Arc<Mutex<Vec<Answer>>> = Arc::new(Mutex::new(answers.iter().rev().copied().collect()));
         let stop = Arc::clone(&closing);
@@ -91,7 +91,7 @@ fn serve(
     stream: TcpStream,
     port: u16,
     answers: &Mutex<Vec<Answer>>,
-    sender: &mpsc::Sender<Request>,
+    sender: &mpsc::SyncSender<Request>,
     stop: &AtomicBool,
 ) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_millis(20)))?;
@@ -333,7 +333,7 @@ fn silence_survives_a_restart_and_waits_while_a_shard_lags() {
 }
 
 struct Publisher {
-    sender: mpsc::Sender<(Vec<u8>, Vec<u8>)>,
+    sender: mpsc::SyncSender<(Vec<u8>, Vec<u8>)>,
     refusals: Mutex<u32>,
 }
 
@@ -354,7 +354,7 @@ fn a_topic_gets_events_under_the_device_id() {
     let text = RULES.replace("\"hook\"", "\"bus\", \"log\"") + "[topics.bus]\nkafka = \"main\"\ntopic = \"alerts\"";
     let config: AlertsConfig = toml::from_str(&text).unwrap();
     assert!(matches!(AlertsSink::new("m", &config, directory.path(), HashMap::new()), Err(SinkError::Broken(_))));
-    let (sender, events) = mpsc::channel();
+    let (sender, events) = mpsc::sync_channel(1 << 16);
     let publisher: Box<dyn EventPublisher> = Box::new(Publisher { sender, refusals: Mutex::new(1) });
     let publishers = HashMap::from([("bus".to_owned(), publisher)]);
     let mut sink = AlertsSink::new("m", &config, directory.path(), publishers).unwrap();
