@@ -32,7 +32,8 @@ impl Pace {
         self.moved += moved;
         let is_busy = moved >= BUSY_TURN_MESSAGES;
         // One small turn between large ones is a gap in the arrivals, not light load.
-        let is_light = !is_busy && !std::mem::replace(&mut self.was_busy, is_busy);
+        let was_busy = std::mem::replace(&mut self.was_busy, is_busy);
+        let is_light = !is_busy && !was_busy;
         let is_idle = self.moved.max(self.moved_before) < PACE_MESSAGES_MIN;
         (is_light && !is_idle).then(|| start + TURN_INTERVAL)
     }

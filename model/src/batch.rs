@@ -262,6 +262,14 @@ impl Batch {
         })
     }
 
+    /// The bag of the message in `row`, for those who need nothing else of it; `None` past the end.
+    #[must_use]
+    pub fn bag(&self, row: usize) -> Option<&[u8]> {
+        let columns = &self.columns;
+        let start = row.checked_sub(1).and_then(|before| columns.body_end.get(before)).map_or(0, |&end| index(end));
+        columns.bytes.get(start..index(*columns.bag_end.get(row)?))
+    }
+
     /// All messages in order.
     pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
         (0..self.len()).filter_map(|row| self.message(row))
@@ -415,7 +423,8 @@ mod tests {
         let message = batch.message(4).unwrap();
         assert_eq!((message.identity.device_id, message.offset, message.bag), ("one", Offset(14), &b"a=b&c=d"[..]));
         assert_eq!((message.body, message.enqueued_at), (&b"x"[..], Timestamp(2)));
-        assert!(batch.message(6).is_none());
+        assert!(batch.messages().zip(0..).all(|(message, row)| batch.bag(row) == Some(message.bag)));
+        assert!(batch.message(6).is_none() && batch.bag(6).is_none());
         builder.append(&two, &mut slot_two, MessageSource::Telemetry, Timestamp(9), [b"", b""], b"y");
         let next = builder.seal(ShardId(3), batch.end());
         assert_eq!(next.message(0).unwrap().identity.device_id, "two");

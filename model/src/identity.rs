@@ -55,16 +55,44 @@ impl<'a> IdentityRef<'a> {
     /// Decodes what [`Identity::as_bytes`] gave; `None` when it is not of that form.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let mut fields = std::str::from_utf8(bytes).ok()?.split('\n');
-        let identity = Self {
-            device_id: fields.next()?,
-            module_id: fields.next().map(non_empty)?,
-            generation_id: fields.next()?,
-            auth_method: fields.next()?,
-            model_id: fields.next().map(non_empty)?,
-        };
-        fields.next().is_none().then_some(identity)
+        let text = std::str::from_utf8(bytes).ok()?;
+        let [device, module, generation, method] = line_feeds(bytes)?;
+        Some(Self {
+            device_id: text.get(..device)?,
+            module_id: text.get(device + 1..module).and_then(non_empty),
+            generation_id: text.get(module + 1..generation)?,
+            auth_method: text.get(generation + 1..method)?,
+            model_id: text.get(method + 1..).and_then(non_empty),
+        })
     }
+}
+
+/// Where the line feeds stand, when there are four. Eight bytes at a time: sinks do this for every message.
+fn line_feeds(bytes: &[u8]) -> Option<[usize; 4]> {
+    const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    const LINE_FEEDS: u64 = 0x0a0a_0a0a_0a0a_0a0a;
+    let (mut found, mut count) = ([0; 4], 0);
+    let mut note = |at| {
+        *found.get_mut(count)? = at;
+        count += 1;
+        Some(())
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (word, start) in words.iter().zip((0..).step_by(8)) {
+        let differing = u64::from_le_bytes(*word) ^ LINE_FEEDS;
+        // The highest bit of each byte that is a line feed, and of no other.
+        let mut hits = !(((differing & LOW_BITS) + LOW_BITS) | differing | LOW_BITS);
+        while hits != 0 {
+            note(start + usize::try_from(hits.trailing_zeros() / 8).ok()?)?;
+            hits &= hits - 1;
+        }
+    }
+    for (&byte, at) in rest.iter().zip(words.len() * 8..) {
+        if byte == b'\n' {
+            note(at)?;
+        }
+    }
+    (count == 4).then_some(found)
 }
 
 fn non_empty(text: &str) -> Option<&str> {
@@ -88,5 +116,22 @@ mod tests {
         assert_eq!(identity.as_ref(), fields);
         assert!(Identity::new(&IdentityRef { model_id: Some("a\nb"), ..fields }).is_none());
         assert!(IdentityRef::decode(b"a\nb").is_none());
+    }
+
+    #[test]
+    fn fields_of_all_lengths_are_found_and_other_counts_refused() {
+        for seed in 0..2000_usize {
+            let lengths = [seed % 13, seed / 3 % 9, seed / 5 % 17, seed / 7 % 19, seed / 11 % 10];
+            let fields = lengths.map(|length| "aé\u{8a}".chars().cycle().take(length).collect::<String>());
+            let text = fields.join("\n");
+            let decoded = IdentityRef::decode(text.as_bytes()).unwrap();
+            assert_eq!(
+                [decoded.device_id, decoded.generation_id, decoded.auth_method],
+                [0, 2, 3].map(|at| &fields[at])
+            );
+            assert_eq!([decoded.module_id, decoded.model_id], [1, 4].map(|at| non_empty(&fields[at])));
+            assert!(IdentityRef::decode(format!("{text}\n").as_bytes()).is_none(), "a field too many");
+            assert!(IdentityRef::decode(fields[..4].join("\n").as_bytes()).is_none(), "a field too few");
+        }
     }
 }

@@ -252,10 +252,9 @@ impl Lane {
     ) -> Result<Option<Delivery>, SinkError> {
         let mut fit = None;
         for row in delivery.selected.iter().skip_while(|&row| row < rows.start).take_while(|&row| row < rows.end) {
-            let Some(message) = delivery.batch.message(row).filter(|message| message.bag.len() >= PROPERTIES_MAX)
-            else {
-                continue;
-            };
+            // Few bags are that long; no others need be counted, nor their senders decoded.
+            let bag = delivery.batch.bag(row).filter(|bag| bag.len() >= PROPERTIES_MAX);
+            let Some(message) = bag.and_then(|_| delivery.batch.message(row)) else { continue };
             if message.bag.iter().filter(|&&byte| byte == b'&').count() < PROPERTIES_MAX {
                 continue;
             }
