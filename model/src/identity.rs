@@ -2,6 +2,27 @@
 //! - Shape: five fields of UTF-8 joined by line feeds: device id, module id, generation id, authentication method, model id.
 //! - Limits: no field holds a line feed ([`Identity::new`] refuses it), so the form is unambiguous.
 
+/// What `iothub-connection-auth-method` says of a token signed with a policy's, a device's or a module's key. They are most of an
+/// identity's text and nearly always one of these, so they are encoded as their number here.
+pub const SAS_METHODS: [&str; 3] = [
+    r#"{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#,
+    r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#,
+    r#"{"scope":"module","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#,
+];
+
+/// The numbers as text; a method that is none of these is JSON, and begins with a brace.
+const SAS_CODES: [&str; 3] = ["0", "1", "2"];
+
+fn encoded(method: &str) -> &str {
+    let known = SAS_METHODS.iter().zip(SAS_CODES).find(|(known, _)| **known == method);
+    known.map_or(method, |(_, code)| code)
+}
+
+fn decoded(code: &str) -> &str {
+    let known = SAS_METHODS.iter().zip(SAS_CODES).find(|(_, known)| *known == code);
+    known.map_or(code, |(method, _)| method)
+}
+
 /// One authenticated identity, encoded once at CONNECT and copied into each batch that it takes part in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity(Box<[u8]>);
@@ -29,7 +50,7 @@ impl Identity {
             fields.device_id,
             fields.module_id.unwrap_or_default(),
             fields.generation_id,
-            fields.auth_method,
+            encoded(fields.auth_method),
             fields.model_id.unwrap_or_default(),
         ];
         if all.iter().any(|field| field.contains('\n')) {
@@ -114,6 +135,11 @@ mod tests {
         };
         let identity = Identity::new(&fields).unwrap();
         assert_eq!(identity.as_ref(), fields);
+        for method in SAS_METHODS {
+            let identity = Identity::new(&IdentityRef { auth_method: method, ..fields }).unwrap();
+            assert_eq!(identity.as_ref().auth_method, method);
+            assert!(identity.as_bytes().len() < 16, "the method is not spelled out");
+        }
         assert!(Identity::new(&IdentityRef { model_id: Some("a\nb"), ..fields }).is_none());
         assert!(IdentityRef::decode(b"a\nb").is_none());
     }
