@@ -19,6 +19,7 @@ ack 1024000
 append 500000
 journal 50000
 route-sender 500000
+route-property 500000
 route-1 200000
 route-10 100000
 route-100 20000

@@ -14,6 +14,7 @@ use millrace_router::Scratch;
 fn route(criterion: &mut Criterion<CpuTime>) {
     let cases = [
         ("sender", Look::Sender, PLAIN),
+        ("1 of 2 properties", Look::Property, TAGGED),
         ("2 of 2 properties", Look::Properties, TAGGED),
         ("2 of 8 properties", Look::Properties, FULL),
         ("body", Look::Body, JSON),

@@ -71,7 +71,9 @@ pub fn alerts(directory: &Path, rules: usize, kind: RuleKind) -> Result<AlertsSi
 pub enum Look {
     /// Who sent the message.
     Sender,
-    /// Two application properties.
+    /// One application property, compared with a text.
+    Property,
+    /// Two application properties, one of them compared with a number.
     Properties,
     /// Two fields of the JSON body.
     Body,
@@ -85,6 +87,9 @@ pub fn routes(count: u64, look: Look) -> Result<RouteTable> {
     let endpoints: Vec<String> = (0..4).map(|number| format!("endpoint-{number}")).collect();
     let condition = |number: u64| match look {
         Look::Sender => format!("$connectionDeviceId = 'device-{:07}'", number % 100),
+        Look::Property => {
+            format!("site = '{}'", ["north", "south", "east", "west"][usize::try_from(number % 4).unwrap_or(0)])
+        }
         Look::Properties => format!("site = 'north' AND level > {}", number % 5),
         Look::Body => format!("$body.temperature > {} AND $body.humidity < 45", 20 + number % 10),
     };

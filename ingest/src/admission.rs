@@ -4,6 +4,7 @@
 //!   SDKs give up for ever after "not authorized".
 //! - Errors: [`Refused`]: the code for the peer, and words for the log that never hold a token.
 
+use millrace_model::identity::SAS_METHODS;
 use millrace_model::{Identity, IdentityRef};
 use millrace_protocols_identity::sas::Token;
 use millrace_protocols_identity::user_name::UserName;
@@ -60,7 +61,7 @@ pub(crate) fn admit(
         return Err(refused(NOT_AUTHORIZED, "the host name is not one of this hub's"));
     }
     let found = directory.find(user_name.device_id, user_name.module_id);
-    let scope = check_token(&token, &user_name, found.as_ref(), directory, unix_seconds)?;
+    let auth_method = check_token(&token, &user_name, found.as_ref(), directory, unix_seconds)?;
     let found = found.ok_or(refused(NOT_AUTHORIZED, "unknown device or wrong key"))?;
     if !found.enabled {
         return Err(refused(NOT_AUTHORIZED, "the device is disabled"));
@@ -68,7 +69,7 @@ pub(crate) fn admit(
     Ok(Admitted {
         device_id: user_name.device_id.into(),
         module_id: user_name.module_id.map(Into::into),
-        identity: stamp(&user_name, &found, scope)?,
+        identity: stamp(&user_name, &found, auth_method)?,
         expires_at: token.expires_at().saturating_add(TOKEN_SKEW_SECONDS),
         assigned_client_id: connect.client_id.is_empty(),
     })
@@ -100,7 +101,7 @@ fn is_own_host(host: &str, host_names: &[String]) -> bool {
         || host_names.iter().any(|own| own.eq_ignore_ascii_case(name) || own.eq_ignore_ascii_case(host))
 }
 
-/// Who vouches for the connection: the identity's own key, or a policy of the hub.
+/// Who vouches for the connection, as `iothub-connection-auth-method` says it: the identity's own key, or a policy of the hub.
 fn check_token(
     token: &Token<'_>,
     user_name: &UserName<'_>,
@@ -109,14 +110,15 @@ fn check_token(
     unix_seconds: u64,
 ) -> Result<&'static str, Refused> {
     const WRONG: Refused = refused(Refusal::NotAuthorized, "unknown device or wrong key");
-    let (keys, scope) = match token.policy() {
+    let [of_policy, of_device, of_module] = SAS_METHODS;
+    let (keys, auth_method) = match token.policy() {
         Some(name) => {
             let policy = directory.policy(name).filter(|policy| policy.device_connect).ok_or(WRONG)?;
-            (Some(policy.keys), "hub")
+            (Some(policy.keys), of_policy)
         }
         None => (
             found.and_then(|found| found.keys.clone()),
-            if user_name.module_id.is_some() { "module" } else { "device" },
+            if user_name.module_id.is_some() { of_module } else { of_device },
         ),
     };
     // An unknown identity costs the same work as a wrong key, so that the time tells nothing.
@@ -133,16 +135,15 @@ fn check_token(
     if !token.covers(user_name.host, user_name.device_id, user_name.module_id) {
         return Err(refused(Refusal::NotAuthorized, "the token is made out for something else"));
     }
-    Ok(scope)
+    Ok(auth_method)
 }
 
-fn stamp(user_name: &UserName<'_>, found: &Found, scope: &str) -> Result<Identity, Refused> {
-    let auth_method = format!(r#"{{"scope":"{scope}","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}}"#);
+fn stamp(user_name: &UserName<'_>, found: &Found, auth_method: &str) -> Result<Identity, Refused> {
     Identity::new(&IdentityRef {
         device_id: user_name.device_id,
         module_id: user_name.module_id,
         generation_id: &found.generation_id,
-        auth_method: &auth_method,
+        auth_method,
         model_id: user_name.model_id.as_deref(),
     })
     .ok_or(refused(Refusal::BadUserNameOrPassword, "a line feed in the user name"))

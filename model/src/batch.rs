@@ -292,6 +292,8 @@ pub struct BatchBuilder {
     /// Sizes of the last sealed batch, to grow the next one's columns at once.
     expected_bytes: usize,
     expected_rows: usize,
+    expected_identity_bytes: usize,
+    expected_identities: usize,
 }
 
 impl Default for BatchBuilder {
@@ -304,7 +306,14 @@ impl BatchBuilder {
     /// An empty batch.
     #[must_use]
     pub fn new() -> Self {
-        Self { columns: BatchColumns::default(), generation: 1, expected_bytes: 4096, expected_rows: 32 }
+        Self {
+            columns: BatchColumns::default(),
+            generation: 1,
+            expected_bytes: 4096,
+            expected_rows: 32,
+            expected_identity_bytes: 256,
+            expected_identities: 4,
+        }
     }
 
     /// Copies one message in. `bag` and `more_bag` are both encoded properties; they are joined.
@@ -366,6 +375,8 @@ impl BatchBuilder {
         self.generation = self.generation.wrapping_add(1).max(1);
         self.expected_bytes = columns.bytes.len();
         self.expected_rows = columns.body_end.len();
+        self.expected_identity_bytes = columns.identities.len();
+        self.expected_identities = columns.identity_end.len();
         Batch { shard, base, columns }
     }
 
@@ -376,6 +387,8 @@ impl BatchBuilder {
         self.columns.identity.reserve(self.expected_rows);
         self.columns.enqueued_at.reserve(self.expected_rows);
         self.columns.source.reserve(self.expected_rows);
+        self.columns.identities.reserve(self.expected_identity_bytes);
+        self.columns.identity_end.reserve(self.expected_identities);
     }
 
     fn intern(&mut self, identity: &Identity) -> u32 {

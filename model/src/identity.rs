@@ -82,7 +82,7 @@ impl<'a> IdentityRef<'a> {
             device_id: text.get(..device)?,
             module_id: text.get(device + 1..module).and_then(non_empty),
             generation_id: text.get(module + 1..generation)?,
-            auth_method: text.get(generation + 1..method)?,
+            auth_method: text.get(generation + 1..method).map(decoded)?,
             model_id: text.get(method + 1..).and_then(non_empty),
         })
     }

@@ -102,7 +102,14 @@ impl DeadLetters {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let added = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         let stored = self.make_room(&mut writer, added)?;
-        writer.write(&self.directory, lines, self.file_bytes_max)?;
+        match writer.write(&self.directory, lines, self.file_bytes_max) {
+            // On a full disk sinks that wait for a letter hold the journal, and the journal the disk: an old letter has to go.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.give_up_oldest(&mut writer)?;
+                writer.write(&self.directory, lines, self.file_bytes_max)?;
+            }
+            result => result?,
+        }
         self.meters.stored(letters);
         self.meters.size(stored.saturating_add(added));
         Ok(())
@@ -122,6 +129,13 @@ impl DeadLetters {
             stored = stored.saturating_sub(bytes);
         }
         Ok(stored)
+    }
+
+    fn give_up_oldest(&self, writer: &mut Writer) -> io::Result<()> {
+        match list(&self.directory)?.into_iter().min() {
+            Some((number, bytes)) => self.give_up(writer, number, bytes),
+            None => Ok(()),
+        }
     }
 
     fn give_up(&self, writer: &mut Writer, number: u64, bytes: u64) -> io::Result<()> {

@@ -42,6 +42,7 @@ fn main() -> Result<()> {
         "route-10" => route(count, 10, Look::Properties, TAGGED),
         "route-100" => route(count, 100, Look::Properties, TAGGED),
         "route-body" => route(count, 1, Look::Body, JSON),
+        "route-property" => route(count, 1, Look::Property, TAGGED),
         "route-sender" => route(count, 1, Look::Sender, PLAIN),
         other => bail!("no such function: {other}"),
     }

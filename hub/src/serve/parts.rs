@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::data_directory::DataDirectory;
 use super::health::Health;
 use super::registry::Registry;
-use super::reload::{Exchangeable, Source};
+use super::reload::{Exchangeable, Source, Stamp, stamps};
 use super::{admin, certificates, descriptors, endpoints, telemetry};
 use crate::config::Config;
 
@@ -37,6 +37,8 @@ pub(crate) struct Hub {
     pub(super) is_draining: Arc<AtomicBool>,
     pub(super) exchangeable: Exchangeable,
     source: Source,
+    /// What the files looked like before they were read.
+    loaded: Vec<Stamp>,
     _data_directory: DataDirectory,
 }
 
@@ -47,6 +49,7 @@ pub(crate) struct Stopped(&'static str);
 impl Hub {
     /// Builds and starts everything.
     pub(crate) async fn start(mut config: Config, data_directory: &Path, source: Source) -> anyhow::Result<Self> {
+        let loaded = stamps(&source, config.certificate.as_ref());
         let data_directory = DataDirectory::open(data_directory)?;
         let path = data_directory.path().to_owned();
         let metrics = telemetry::start()?;
@@ -110,6 +113,7 @@ impl Hub {
             is_draining,
             exchangeable,
             source,
+            loaded,
             _data_directory: data_directory,
         })
     }
@@ -122,7 +126,8 @@ impl Hub {
         let mut watch = tokio::time::interval(FILE_WATCH);
         let mut renew = tokio::time::interval(CERTIFICATE_RENEWAL);
         renew.reset();
-        let mut modified = self.exchangeable.modified(&self.source);
+        let mut loaded = self.loaded.clone();
+        let mut seen = loaded.clone();
         tracing::info!("ready");
         loop {
             tokio::select! {
@@ -131,11 +136,13 @@ impl Hub {
                 _ = hang_up.recv() => self.exchangeable.reload(&self.source),
                 _ = renew.tick() => self.exchangeable.renew(),
                 _ = watch.tick() => {
-                    let now = self.exchangeable.modified(&self.source);
-                    if now != modified {
-                        modified = now;
+                    // A file that is still being written is not read: it has to look the same for a whole tick.
+                    let now = self.exchangeable.stamps(&self.source);
+                    if now != loaded && now == seen {
+                        loaded.clone_from(&now);
                         self.exchangeable.reload(&self.source);
                     }
+                    seen = now;
                 }
             }
         }

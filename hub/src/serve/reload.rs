@@ -2,6 +2,7 @@
 //! - Invariants: a file with any mistake changes nothing, and is reported with line and reason. What cannot be exchanged at run time
 //!   (addresses, endpoints, shards) is left as it is.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,8 +21,18 @@ pub(crate) struct Source {
     pub(crate) flags: Flags,
 }
 
-fn modified(file: &Path) -> Option<SystemTime> {
-    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
+/// What a file looks like from outside; `None`: it is not there.
+pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
+
+/// What the configuration and the certificate's files look like.
+pub(crate) fn stamps(source: &Source, certificate: Option<&(PathBuf, PathBuf)>) -> Vec<Stamp> {
+    let certificate = certificate.into_iter().flat_map(|(certificate, key)| [certificate, key]);
+    source.file.iter().chain(certificate).map(|file| stamp(file)).collect()
+}
+
+fn stamp(file: &Path) -> Stamp {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
 /// What can be exchanged.
@@ -38,10 +49,9 @@ pub(crate) struct Exchangeable {
 }
 
 impl Exchangeable {
-    /// When the configuration and the certificate's files were last changed.
-    pub(crate) fn modified(&self, source: &Source) -> Vec<Option<SystemTime>> {
-        let certificate = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
-        source.file.iter().chain(certificate).map(|file| modified(file)).collect()
+    /// What its files look like now.
+    pub(crate) fn stamps(&self, source: &Source) -> Vec<Stamp> {
+        stamps(source, self.certificate.as_ref())
     }
 
     /// Reads everything anew and puts it into place, or says why not.
