@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use millrace_model::batch::IdentitySlot;
+use millrace_model::identity::SAS_METHODS;
 use millrace_model::{
     Batch, BatchBuilder, BatchColumns, Delivery, Identity, IdentityRef, MessageSource, Offset, Selection, ShardId,
     Timestamp,
@@ -30,6 +31,9 @@ pub const JSON: &str = "%24.ct=application%2Fjson&%24.ce=utf-8";
 /// Eight properties, three of them the system's.
 pub const FULL: &str =
     "%24.ct=application%2Fjson&%24.ce=utf-8&%24.mid=8c4f&site=north&level=3&line=7&unit=c&firmware=1.4.2";
+
+/// How a device logs in whose token is signed with its own key.
+const METHOD: &str = SAS_METHODS[1];
 
 /// When the first message was accepted, milliseconds since 1970.
 const START: i64 = 1_767_225_600_000;
@@ -166,7 +170,7 @@ pub fn identity(number: u64) -> Option<Identity> {
     Identity::new(&IdentityRef {
         device_id: &device_id(number),
         generation_id: "638700000000000000",
-        auth_method: r#"{"scope":"device","type":"sas","issuer":"iothub"}"#,
+        auth_method: METHOD,
         ..IdentityRef::default()
     })
 }

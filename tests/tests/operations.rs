@@ -164,3 +164,21 @@ fn route_test_explains_its_answer() -> Result<()> {
     assert_eq!(outcome(&mut millrace(&["route", "test", "a = "])?)?.0, Some(2));
     Ok(())
 }
+
+#[test]
+fn the_configurations_in_deploy_are_valid() -> Result<()> {
+    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let mut checked = 0;
+    for folder in [deploy.clone(), deploy.join("examples"), deploy.join("container")] {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let (code, _, complaint) = outcome(millrace(&["config", "check"])?.arg(&path))?;
+                assert_eq!(code, Some(0), "{}: {complaint}", path.display());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 5, "only {checked} configurations found");
+    Ok(())
+}

@@ -211,13 +211,7 @@ fn endpoints(document: &mut Document<'_>) -> Vec<Endpoint> {
     for (position, name, value) in document.named("endpoints") {
         has_default |= name == DEFAULT_ENDPOINT;
         if !is_endpoint_name(&name) {
-            document.note(
-                position,
-                format!(
-                    "endpoints.{name}: a name has 1 to 64 letters, digits, `-`, `_`, `.`, and is not {}",
-                    FOLDERS.join(", ")
-                ),
-            );
+            document.note(position, format!("endpoints.{name}: a name has 1 to 64 letters, digits, `-`, `_`, `.`"));
             continue;
         }
         if let Some(kind) = endpoint(document, position, &name, value) {
@@ -237,10 +231,9 @@ fn endpoints(document: &mut Document<'_>) -> Vec<Endpoint> {
 /// Folders of the data directory that are not an endpoint's.
 const FOLDERS: [&str; 5] = ["alerts", "cursors", "dead-letter", "journal", "tls"];
 
-/// A Parquet endpoint's folder in the data directory has its name.
+/// Endpoint names become parts of file names.
 fn is_endpoint_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
-        && !FOLDERS.contains(&name)
         && !name.starts_with('.')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
@@ -266,7 +259,15 @@ fn endpoint<'a>(
     let kind = match kind.or_else(|| (name == DEFAULT_ENDPOINT).then_some("parquet")) {
         Some("alerts") => EndpointKind::Alerts(document.typed(value, &context)?),
         Some("kafka") => EndpointKind::Kafka(document.typed(value, &context)?),
-        Some("parquet") => EndpointKind::Parquet(document.typed(value, &context)?),
+        Some("parquet") => {
+            if FOLDERS.contains(&name) {
+                document.note(
+                    position,
+                    format!("{context}: a Parquet endpoint's folder has its name, and this one is taken"),
+                );
+            }
+            EndpointKind::Parquet(document.typed(value, &context)?)
+        }
         Some(other) => {
             document.note(position, format!("{context}: type `{other}` is not one of alerts, kafka, parquet"));
             return None;
