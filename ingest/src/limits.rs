@@ -29,7 +29,7 @@ pub(crate) const EVENTS_PER_TURN: usize = 1024;
 pub(crate) const BUSY_TURN_MESSAGES: usize = 64;
 
 /// From the start of a turn to the start of the next when there is a pause. It adds to the latency of an acknowledgement.
-pub(crate) const TURN_INTERVAL: Duration = Duration::from_millis(2);
+pub(crate) const TURN_INTERVAL: Duration = Duration::from_millis(3);
 
 /// A shard that moves fewer messages than this in [`PACE_WINDOW`] never pauses: it has time, and its senders want answers.
 pub(crate) const PACE_MESSAGES_MIN: usize = 100;

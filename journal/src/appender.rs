@@ -66,7 +66,9 @@ enum Sleep {
     Awake,
     /// Any batch.
     ForBatch,
-    /// More: messages enough to sync as soon as the interval allows, or bytes so many that it no longer matters.
+    /// The next sync that many messages may have; until then only so many bytes count that the interval no longer matters.
+    ForInterval,
+    /// Many messages, or the next sync that few may have.
     ForMore,
     /// Only for being asked to trim or to close.
     ForRequest,
@@ -139,6 +141,7 @@ impl Queue {
         state.batches.push_back(Arc::clone(&batch));
         let wake = match state.sleep {
             Sleep::ForBatch => true,
+            Sleep::ForInterval => state.is_urgent(self.batches_max),
             Sleep::ForMore => state.is_urgent(self.batches_max) || (were_few && !state.are_few()),
             Sleep::Awake | Sleep::ForRequest => false,
         };
@@ -208,14 +211,16 @@ impl Queue {
                 state = self.sleep(state, Sleep::ForBatch, None);
                 continue;
             }
-            let until = due.map(|due| if state.are_few() { due.few } else { due.many });
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match left {
-                Some(left) if !left.is_zero() && !state.is_urgent(self.batches_max) => {
-                    state = self.sleep(state, Sleep::ForMore, Some(left));
-                }
-                _ => break,
+            let Some(due) = due.filter(|_| !state.is_urgent(self.batches_max)) else {
+                break;
+            };
+            let now = Instant::now();
+            let (what_for, until) =
+                if now < due.many { (Sleep::ForInterval, due.many) } else { (Sleep::ForMore, due.few) };
+            if now >= until || (what_for == Sleep::ForMore && !state.are_few()) {
+                break;
             }
+            state = self.sleep(state, what_for, Some(until.saturating_duration_since(now)));
         }
     }
 

@@ -13,11 +13,11 @@ pub struct JournalConfig {
     /// Size at which a segment is full and the next one begins; it is allocated at once. Default 64 MiB.
     pub segment_bytes: u64,
     /// Least time between two syncs, in microseconds; the first one after a pause is immediate. When few messages wait (below 64) it
-    /// is four times as long, because a sync costs the same for one message as for a thousand. Default 1000.
+    /// is six times as long, because a sync costs the same for one message as for a thousand. Default 1000.
     pub sync_interval_us: u64,
     /// Batches that may wait for the disk before the shard has to stop reading its sockets. Default 64.
     pub queue_batches: usize,
-    /// Newest batches kept in memory for readers. Default 32 MiB.
+    /// Newest batches kept in memory for readers. Default 16 MiB.
     pub recent_bytes: usize,
     /// Most disk space of one shard's journal; 0 means until the disk is full. Default 0.
     pub total_bytes_max: u64,
@@ -33,7 +33,7 @@ impl Default for JournalConfig {
             segment_bytes: 64 * 1024 * 1024,
             sync_interval_us: 1000,
             queue_batches: 64,
-            recent_bytes: 32 * 1024 * 1024,
+            recent_bytes: 16 * 1024 * 1024,
             total_bytes_max: 0,
             keep_free_bytes: 256 * 1024 * 1024,
             sync: true,

@@ -49,4 +49,4 @@ const _: () = assert!(HURRY_BYTES < GROUP_BYTES_MAX);
 pub(crate) const FEW_MESSAGES: u64 = 64;
 
 /// How many intervals few messages wait at the most.
-pub(crate) const FEW_INTERVALS: u32 = 4;
+pub(crate) const FEW_INTERVALS: u32 = 6;
