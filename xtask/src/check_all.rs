@@ -14,7 +14,7 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
     step("lints", start, || run(&mut with(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
     // End-to-end tests start the programs, which cargo does not build for another crate's tests.
     step("programs", start, || run(&mut with(&["build", "--workspace", "--bins"])))?;
-    step("tests", start, || run(&mut with(&["test", "--workspace"])))?;
+    step("tests", start, || run(&mut with(&["test", "--workspace", "--no-fail-fast"])))?;
     step("benches", start, || run(&mut with(&["test", "--package", "millrace-benches", "--benches"])))?;
     step("docs", start, || run(with(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")))?;
     step("licences", start, licences)?;
