@@ -96,9 +96,13 @@ proptest! {
         fuzz::session(&bytes);
     }
 
+    /// A packet with two faults may be refused for the one that shows first, and which that is depends on the pieces.
     #[test]
     fn pieces_do_not_matter((_, stream) in stream(), pieces in proptest::collection::vec(1_usize..50, 0..40)) {
-        prop_assert_eq!(events(&stream, &pieces), events(&stream, &[]));
+        let without_reasons = |events: Vec<String>| -> Vec<String> {
+            events.into_iter().map(|event| if event.starts_with("error ") { "error".to_owned() } else { event }).collect()
+        };
+        prop_assert_eq!(without_reasons(events(&stream, &pieces)), without_reasons(events(&stream, &[])));
     }
 
     #[test]
