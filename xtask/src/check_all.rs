@@ -16,7 +16,10 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
     step("programs", start, || run(&mut with(&["build", "--workspace", "--bins"])))?;
     step("tests", start, || run(&mut with(&["test", "--workspace", "--no-fail-fast"])))?;
     step("benches", start, || run(&mut with(&["test", "--package", "millrace-benches", "--benches"])))?;
-    step("docs", start, || run(with(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")))?;
+    step("docs", start, || {
+        run(with(&["doc", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links"))
+    })?;
     step("licences", start, licences)?;
     say(format_args!("\nall checks passed in {} s", start.elapsed().as_secs()));
     Ok(())
