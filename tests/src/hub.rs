@@ -43,9 +43,13 @@ impl Hub {
     /// # Errors
     /// When it does not get ready.
     pub fn start_at(configuration: &str, address: Ipv4Addr, tls_port: Option<u16>) -> Result<Self> {
-        let free = || -> Result<SocketAddr> { Ok(TcpListener::bind((address, 0))?.local_addr()?) };
-        let mqtts = tls_port.map_or_else(free, |port| Ok(SocketAddr::new(IpAddr::V4(address), port)))?;
-        let mut hub = Self { directory: tempfile::tempdir()?, child: None, mqtt: free()?, mqtts, admin: free()? };
+        // Held together until all are chosen, so that no two are the same.
+        let free = || TcpListener::bind((address, 0));
+        let sockets = [free()?, free()?, free()?];
+        let [mqtt, mqtts, admin] = sockets.each_ref().map(TcpListener::local_addr);
+        let mqtts = tls_port.map_or(mqtts?, |port| SocketAddr::new(IpAddr::V4(address), port));
+        let mut hub = Self { directory: tempfile::tempdir()?, child: None, mqtt: mqtt?, mqtts, admin: admin? };
+        drop(sockets);
         hub.configure(configuration)?;
         hub.start_again()?;
         Ok(hub)
