@@ -15,7 +15,7 @@ use millrace_ingest::{Directory, Found, PolicyKeys};
 
 use crate::limits::DIRECTORY_PARTS;
 use crate::policies::{Permissions, Policies};
-use crate::registry::{ChangeKind, IdentityName, Record};
+use millrace_control_store::registry::{ChangeKind, IdentityName, Record};
 
 mod entry;
 

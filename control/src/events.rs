@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::RegistryError;
+use millrace_control_store::error::RegistryError;
 
 /// Changes of identities that the hub has taken over.
 pub const CHANGES_TOTAL: &str = "millrace_registry_changes_total";

@@ -13,11 +13,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::config::RegistryConfig;
 use crate::directory::{RegistryDirectory, Stored};
-use crate::error::RegistryError;
+use millrace_control_store::error::RegistryError;
 use crate::events;
 use crate::limits::{CHANGES_PER_STEP, PAGE_IDENTITIES_MAX};
-use crate::registry::{Change, ChangeKind, IdentityName};
-use crate::store::{LoggedChange, Store};
+use millrace_control_store::registry::{Change, ChangeKind, IdentityName};
+use millrace_control_store::store::{LoggedChange, Store};
 
 /// Takes changes from a store into a directory.
 pub struct Follower {

@@ -15,9 +15,9 @@ use millrace_protocols_identity::Key;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::error::RegistryError;
+use millrace_control_store::error::RegistryError;
 use crate::limits::SMALL_FILE_BYTES_MAX;
-use crate::random;
+use millrace_control_store::random;
 
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "policies.json";

@@ -5,19 +5,24 @@
 pub mod bag;
 pub mod batch;
 pub mod delivery;
+pub mod door;
 pub mod error;
+pub mod hub_error;
 pub mod identity;
 pub mod ids;
 pub mod limits;
+pub mod name;
 pub mod property;
 pub mod time;
 pub mod watermark;
 
 pub use batch::{Batch, BatchBuilder, BatchColumns, Message, MessageSource};
 pub use delivery::{DeadLetter, Delivery, Enrichment, Selection, Sink, SinkError};
+pub use hub_error::HubError;
 pub use error::{Classify, Fault, Kind, Retry};
 pub use identity::{Identity, IdentityRef};
 pub use ids::{Offset, ShardId};
+pub use name::{IdentityName, NameError};
 pub use property::{Property, PropertyName, SystemProperty};
 pub use time::Timestamp;
 pub use watermark::Watermark;

@@ -7,7 +7,7 @@ use millrace_ingest::Found;
 use millrace_protocols_identity::Key;
 use zeroize::Zeroize;
 
-use crate::registry::{Authentication, ChangeKind, Record, Status};
+use millrace_control_store::registry::{Authentication, ChangeKind, Record, Status};
 
 const DEVICE_LENGTH: usize = 0;
 const MODULE_LENGTH: usize = 1;

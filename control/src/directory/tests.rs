@@ -3,8 +3,8 @@
 use millrace_protocols_identity::Key;
 
 use super::*;
-use crate::registry::{Authentication, Stamp, Status};
-use crate::store::suite::{name, record};
+use millrace_control_store::registry::{Authentication, Stamp, Status};
+use millrace_control_store::store::suite::{name, record};
 
 fn directory(identities_max: usize) -> RegistryDirectory {
     let dir = tempfile::tempdir().unwrap();

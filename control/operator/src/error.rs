@@ -1,0 +1,100 @@
+//! Why an operator's command failed.
+//! - Invariants: no variant carries a key or a connection string.
+
+use std::path::PathBuf;
+
+use millrace_model::{Classify, Fault, Kind};
+use millrace_protocols_identity::{ConnectionStringError, KeyError};
+
+use millrace_control_store::error::RegistryError;
+
+/// Why an operator's command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The arguments do not go together.
+    #[error("{0}")]
+    Usage(&'static str),
+    /// `--key` is not a key.
+    #[error("--key is not usable")]
+    Key(#[source] KeyError),
+    /// The connection string is not one.
+    #[error("the connection string is not usable")]
+    ConnectionString(#[source] ConnectionStringError),
+    /// The registry refused or failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// There is no registry where one should be read.
+    #[error("there is no registry in {0}: is --data-dir right?")]
+    NoRegistry(PathBuf),
+    /// A file cannot be read or written.
+    #[error("{path} could not be read or written")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The import's text cannot be read.
+    #[error("the import stopped at line {line}")]
+    Input {
+        /// Number of the line, from 1.
+        line: u64,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The hub does not answer.
+    #[error("the hub does not answer")]
+    Unreachable(#[source] reqwest::Error),
+    /// The hub refused.
+    #[error("the hub refused with status {status}, code {code}: {text}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The hub's own code; 0 when it gave none.
+        code: u64,
+        /// The hub's explanation.
+        text: String,
+    },
+    /// The hub's answer makes no sense.
+    #[error("the hub's answer makes no sense")]
+    Answer,
+}
+
+impl OperatorError {
+    /// Exit code of a program that stops for this: 2 for wrong usage, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Key(_) | Self::ConnectionString(_) => 2,
+            Self::Registry(RegistryError::Name(NameError::Device) | RegistryError::Name(NameError::Module) | RegistryError::StatusReason) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl Classify for OperatorError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Usage(_) | Self::Key(_) | Self::ConnectionString(_) => Kind::Malformed,
+            Self::Registry(error) => error.kind(),
+            Self::NoRegistry(_) => Kind::NotFound,
+            Self::File { .. } | Self::Input { .. } | Self::Unreachable(_) => Kind::Unavailable,
+            Self::Refused { status, .. } => match status {
+                401 => Kind::Unauthenticated,
+                403 => Kind::Forbidden,
+                404 => Kind::NotFound,
+                409 | 412 => Kind::Conflict,
+                429 => Kind::Throttled,
+                500.. => Kind::Unavailable,
+                _ => Kind::Malformed,
+            },
+            Self::Answer => Kind::Corrupt,
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        Fault::Operator
+    }
+}

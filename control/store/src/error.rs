@@ -1,0 +1,96 @@
+//! What can go wrong with the registry.
+//! - Invariants: no variant carries a key, a token or the text of one.
+
+use std::path::PathBuf;
+
+use millrace_model::{Classify, Fault, Kind, NameError};
+use millrace_protocols_identity::KeyError;
+
+/// Why the registry refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// An id breaks the alphabet or the length of ids.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The reason for a status is too long or holds control characters.
+    #[error("a status reason has at most 128 characters and no control characters")]
+    StatusReason,
+    /// A key that cannot be one.
+    #[error("not a usable key")]
+    Key(#[from] KeyError),
+    /// No such device.
+    #[error("no such device")]
+    DeviceNotFound,
+    /// The device is there, but has no such module.
+    #[error("no such module")]
+    ModuleNotFound,
+    /// A device of that id is there already.
+    #[error("the device exists already")]
+    DeviceExists,
+    /// A module of that id is there already.
+    #[error("the module exists already")]
+    ModuleExists,
+    /// The identity has changed since the caller read it.
+    #[error("the identity has changed since it was read")]
+    EtagMismatch,
+    /// The store is busy with another writer for too long.
+    #[error("the registry is busy with another writer")]
+    Busy,
+    /// The store failed.
+    #[error("the registry's store failed")]
+    Store(#[source] sqlx::Error),
+    /// A file of the registry could not be read or written.
+    #[error("{path} could not be read or written")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is stored is not what was once written.
+    #[error("the registry holds a {what} that cannot be")]
+    Corrupt {
+        /// What it is.
+        what: &'static str,
+    },
+    /// A newer version of this program has written the store.
+    #[error("the registry has schema version {found}, this program knows up to {known}")]
+    Newer {
+        /// Version of the file.
+        found: i64,
+        /// Version of this program.
+        known: i64,
+    },
+    /// The operating system gave no randomness.
+    #[error("the system gives no randomness")]
+    Random,
+}
+
+impl Classify for RegistryError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Name(_) | Self::StatusReason | Self::Key(_) => Kind::Malformed,
+            Self::DeviceNotFound | Self::ModuleNotFound => Kind::NotFound,
+            Self::DeviceExists | Self::ModuleExists | Self::EtagMismatch => Kind::Conflict,
+            Self::Busy | Self::Store(_) | Self::File { .. } | Self::Random => Kind::Unavailable,
+            Self::Corrupt { .. } | Self::Newer { .. } => Kind::Corrupt,
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        Fault::Operator
+    }
+}
+
+impl From<sqlx::Error> for RegistryError {
+    fn from(error: sqlx::Error) -> Self {
+        // SQLITE_BUSY and its extended forms share the low byte 5, SQLITE_LOCKED has 6.
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
+            Some(5 | 6) => Self::Busy,
+            _ if matches!(error, sqlx::Error::PoolTimedOut) => Self::Busy,
+            _ => Self::Store(error),
+        }
+    }
+}

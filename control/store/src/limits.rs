@@ -1,0 +1,16 @@
+//! Bounds of what is kept.
+
+/// Longest text that says why an identity is disabled, in characters, as the hub allows.
+pub const STATUS_REASON_CHARACTERS_MAX: usize = 128;
+
+/// Rows in one INSERT. 11 values a row; SQLite takes 32,766 values in one statement.
+pub const INSERT_ROWS_MAX: usize = 500;
+
+/// Identities in one page of a list, and in one answer of `GET /devices`.
+pub const PAGE_IDENTITIES_MAX: usize = 1_000;
+
+/// Entries of the store's change log. A follower that is further behind loads everything anew.
+/// The number also stands in the schema, in the trigger that trims the log.
+pub const CHANGES_KEPT: i64 = 200_000;
+
+const _: () = assert!(INSERT_ROWS_MAX * 11 < 32_766);
