@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use millrace_control::operator::{DeviceCommand, PolicyCommand};
+use millrace_control_operator::{DeviceCommand, PolicyCommand};
 
 /// Self-hosted telemetry ingestion for devices that speak MQTT and Azure IoT Hub's protocol.
 #[derive(Debug, Parser)]

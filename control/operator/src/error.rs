@@ -68,7 +68,7 @@ impl OperatorError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Key(_) | Self::ConnectionString(_) => 2,
-            Self::Registry(RegistryError::Name(NameError::Device) | RegistryError::Name(NameError::Module) | RegistryError::StatusReason) => 2,
+            Self::Registry(RegistryError::Name(_) | RegistryError::StatusReason) => 2,
             _ => 1,
         }
     }
@@ -96,5 +96,11 @@ impl Classify for OperatorError {
 
     fn fault(&self) -> Fault {
         Fault::Operator
+    }
+}
+
+impl From<millrace_model::NameError> for OperatorError {
+    fn from(error: millrace_model::NameError) -> Self {
+        Self::Registry(error.into())
     }
 }

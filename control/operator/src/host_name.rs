@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use millrace_control_store::error::RegistryError;
 use crate::limits::SMALL_FILE_BYTES_MAX;
+use millrace_control_store::error::RegistryError;
 
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "hub.json";

@@ -14,15 +14,16 @@ use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode, header, r
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use millrace_control_store::clock;
-use crate::limits::{BULK_IDENTITIES_MAX, IMPORT_ROWS_HELD_MAX, PAGE_IDENTITIES_MAX, RESPONSE_BODY_BYTES_MAX};
 use crate::import::{ImportReport, ImportRow, ImportRows, Problem};
+use crate::limits::{BULK_IDENTITIES_MAX, IMPORT_ROWS_HELD_MAX, RESPONSE_BODY_BYTES_MAX};
 use crate::{Device, Operator, OperatorError, Work};
-use millrace_control_store::registry::{IdentityName, Status};
 use millrace_control_rest::CONTINUATION;
 use millrace_control_rest::shape::{
     AuthenticationBody, BulkIdentity, BulkResult, IdentityBody, ImportMode, KeyText, StatusText, SymmetricKeyBody,
 };
+use millrace_control_store::clock;
+use millrace_control_store::limits::PAGE_IDENTITIES_MAX;
+use millrace_control_store::registry::{IdentityName, Status};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);

@@ -11,8 +11,8 @@ use millrace_protocols_identity::Key;
 use serde::Serialize;
 use zeroize::Zeroize;
 
-use crate::limits::IMPORT_BAD_LINES_MAX;
 use crate::OperatorError;
+use crate::limits::IMPORT_BAD_LINES_MAX;
 use millrace_control_store::registry::IdentityName;
 
 /// Longest line: an id of 128, a key of 88 characters, quotes and spaces with much to spare.

@@ -16,6 +16,7 @@ mod error;
 pub mod host_name;
 mod hub;
 pub mod import;
+mod limits;
 mod local;
 mod run;
 

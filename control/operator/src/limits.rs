@@ -12,5 +12,8 @@ pub const IMPORT_ROWS_HELD_MAX: usize = 1_000_000;
 /// Largest answer that the client of a hub's REST API reads: 1,000 identities of about 700 B, four times over.
 pub const RESPONSE_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Identities in one `POST /devices`, as the REST API allows.
+pub const BULK_IDENTITIES_MAX: usize = 100;
+
 /// Largest `hub.json` that is read.
 pub const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use millrace_protocols_identity::Key;
 
-use millrace_control_store::clock;
-use crate::limits::IMPORT_ROWS_PER_STEP;
 use crate::import::{ImportReport, ImportRow, ImportRows, Problem};
+use crate::limits::IMPORT_ROWS_PER_STEP;
 use crate::{Device, Operator, OperatorError, Work};
+use millrace_control_store::clock;
 use millrace_control_store::random;
 use millrace_control_store::registry::{Authentication, Expected, IdentityName, Record, Status, Update};
 use millrace_control_store::store::{Import, SqliteStore, Store};
@@ -86,7 +86,8 @@ impl Operator for LocalOperator {
 
     fn show<'a>(&'a self, name: &'a IdentityName) -> Work<'a, Device> {
         Box::pin(async move {
-            let record = Store::get(&self.0, name).await?.ok_or_else(|| registry::not_found(name))?;
+            let record =
+                Store::get(&self.0, name).await?.ok_or_else(|| millrace_control_store::registry::not_found(name))?;
             Ok(Device::from(&record))
         })
     }

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use millrace_protocols_identity::{ConnectionString, Key};
 
-use millrace_control_store::limits::PAGE_IDENTITIES_MAX;
 use crate::command::{DeviceCommand, IdentityArguments, PolicyCommand, Target};
 use crate::host_name;
 use crate::import::{ImportReport, ImportRows};
 use crate::{Device, HubOperator, LocalOperator, Operator, OperatorError};
 use millrace_control::policies::Policies;
+use millrace_control_store::limits::PAGE_IDENTITIES_MAX;
 use millrace_control_store::registry::{IdentityName, Status};
 
 /// What a command needs from the program around it.

@@ -4,11 +4,11 @@
 use axum::http::{HeaderMap, header};
 use millrace_protocols_identity::Token;
 
-use millrace_control_store::clock;
-use crate::events;
-use millrace_control::policies::Permissions;
 use crate::Service;
 use crate::error::ServiceError;
+use crate::events;
+use millrace_control::policies::Permissions;
+use millrace_control_store::clock;
 
 impl Service {
     /// Checks that the caller may do what needs `wanted` below `path`.

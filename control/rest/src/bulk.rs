@@ -8,14 +8,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use millrace_control_store::error::RegistryError;
-use crate::limits::BULK_IDENTITIES_MAX;
-use millrace_control_store::registry::{Expected, IdentityName, Record};
 use crate::Service;
 use crate::devices::{Body, WRITE, read_json, record_of, update_of};
 use crate::error::ServiceError;
 use crate::etag;
+use crate::limits::BULK_IDENTITIES_MAX;
 use crate::shape::{BulkError, BulkIdentity, BulkResult, ImportMode};
+use millrace_control_store::error::RegistryError;
+use millrace_control_store::registry::{Expected, IdentityName, Record};
 
 pub(super) async fn apply(
     State(service): State<Service>,
@@ -94,7 +94,7 @@ impl BulkIdentity {
     }
 
     fn name(&self) -> Result<IdentityName, RegistryError> {
-        IdentityName::new(&self.id, self.body.module_id.as_deref())
+        Ok(IdentityName::new(&self.id, self.body.module_id.as_deref())?)
     }
 
     fn expected(&self) -> Expected {

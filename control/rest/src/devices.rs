@@ -10,18 +10,18 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use millrace_control_store::clock;
-use millrace_control_store::limits::PAGE_IDENTITIES_MAX;
-use millrace_control::policies::Permissions;
-use millrace_control_store::random;
-use millrace_control_store::registry::{Expected, IdentityName, Record, Update, checked_reason};
 use crate::Service;
 use crate::error::ServiceError;
 use crate::etag;
 use crate::shape::{AuthenticationBody, IdentityBody, new_keys};
+use millrace_control::policies::Permissions;
+use millrace_control_store::clock;
+use millrace_control_store::limits::PAGE_IDENTITIES_MAX;
+use millrace_control_store::random;
+use millrace_control_store::registry::{Expected, IdentityName, Record, Update, checked_reason};
 
 /// Header that carries on a list: in an answer when there is more, in a request to get it.
-pub(crate) const CONTINUATION: &str = "x-ms-continuation";
+pub const CONTINUATION: &str = "x-ms-continuation";
 
 /// A body, or why there is none.
 pub(super) type Body = Result<Bytes, BytesRejection>;
@@ -61,7 +61,7 @@ pub(super) async fn modules(
 ) -> Result<Json<Vec<IdentityBody>>, ServiceError> {
     service.authorize(&headers, Permissions::REGISTRY_READ, &["devices", &device, "modules"])?;
     let name = IdentityName::new(&device, None)?;
-    service.store.get(&name).await?.ok_or_else(|| registry::not_found(&name))?;
+    service.store.get(&name).await?.ok_or_else(|| millrace_control_store::registry::not_found(&name))?;
     Ok(Json(service.store.modules(&device).await?.iter().map(IdentityBody::from).collect()))
 }
 
@@ -132,7 +132,7 @@ impl Service {
     async fn read(&self, headers: &HeaderMap, device: &str, module: Option<&str>) -> Result<Response, ServiceError> {
         self.authorize_identity(headers, Permissions::REGISTRY_READ, device, module)?;
         let name = IdentityName::new(device, module)?;
-        let record = self.store.get(&name).await?.ok_or_else(|| registry::not_found(&name))?;
+        let record = self.store.get(&name).await?.ok_or_else(|| millrace_control_store::registry::not_found(&name))?;
         Ok(answer(&record))
     }
 

@@ -7,11 +7,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::events;
+use crate::shape::time_text;
 use millrace_control_store::clock;
 use millrace_control_store::error::RegistryError;
-use crate::events;
 use millrace_control_store::random;
-use crate::shape::time_text;
+use millrace_model::NameError;
 
 /// A refused or failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,12 @@ impl ServiceError {
 
     const fn of(status: StatusCode, code: u32, name: &'static str, text: &'static str) -> Self {
         Self { status, code, name, text }
+    }
+}
+
+impl From<NameError> for ServiceError {
+    fn from(error: NameError) -> Self {
+        RegistryError::from(error).into()
     }
 }
 

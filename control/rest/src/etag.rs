@@ -5,8 +5,8 @@ use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use millrace_control_store::registry::{Expected, Stamp};
 use crate::error::ServiceError;
+use millrace_control_store::registry::{Expected, Stamp};
 
 pub(crate) fn text(stamp: Stamp) -> String {
     STANDARD.encode(stamp.0.to_be_bytes())

@@ -20,9 +20,11 @@ mod bulk;
 mod devices;
 mod error;
 mod etag;
-pub(crate) mod shape;
+mod events;
+mod limits;
+pub mod shape;
 
-pub(crate) use devices::CONTINUATION;
+pub use devices::CONTINUATION;
 
 /// What the REST API works with.
 #[derive(Clone)]

@@ -8,52 +8,52 @@ use millrace_protocols_identity::Key;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::error::ServiceError;
+use crate::etag;
 use millrace_control_store::error::RegistryError;
 use millrace_control_store::random;
 use millrace_control_store::registry::{Authentication, Record, Status};
-use crate::error::ServiceError;
-use crate::etag;
 
 mod bulk;
 
-pub(crate) use bulk::{BulkError, BulkIdentity, BulkResult, ImportMode};
+pub use bulk::{BulkError, BulkIdentity, BulkResult, ImportMode};
 
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// A device or module, in requests and answers. The client of this API reads the same members.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct IdentityBody {
-    pub(crate) device_id: String,
+pub struct IdentityBody {
+    pub device_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) module_id: Option<String>,
+    pub module_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) generation_id: Option<String>,
+    pub generation_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) etag: Option<String>,
+    pub etag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) status: Option<StatusText>,
+    pub status: Option<StatusText>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) status_reason: Option<String>,
+    pub status_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) status_updated_time: Option<String>,
+    pub status_updated_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) connection_state: Option<String>,
+    pub connection_state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) connection_state_updated_time: Option<String>,
+    pub connection_state_updated_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) last_activity_time: Option<String>,
+    pub last_activity_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cloud_to_device_message_count: Option<u32>,
+    pub cloud_to_device_message_count: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) authentication: Option<AuthenticationBody>,
+    pub authentication: Option<AuthenticationBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) capabilities: Option<Capabilities>,
+    pub capabilities: Option<Capabilities>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum StatusText {
+pub enum StatusText {
     #[serde(alias = "Enabled")]
     Enabled,
     #[serde(alias = "Disabled")]
@@ -62,36 +62,36 @@ pub(crate) enum StatusText {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Capabilities {
-    pub(crate) iot_edge: bool,
+pub struct Capabilities {
+    pub iot_edge: bool,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct AuthenticationBody {
+pub struct AuthenticationBody {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub(crate) kind: Option<String>,
-    pub(crate) symmetric_key: Option<SymmetricKeyBody>,
+    pub kind: Option<String>,
+    pub symmetric_key: Option<SymmetricKeyBody>,
     #[serde(rename = "x509Thumbprint")]
-    pub(crate) x509_thumbprint: Option<ThumbprintBody>,
+    pub x509_thumbprint: Option<ThumbprintBody>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct SymmetricKeyBody {
-    pub(crate) primary_key: Option<KeyText>,
-    pub(crate) secondary_key: Option<KeyText>,
+pub struct SymmetricKeyBody {
+    pub primary_key: Option<KeyText>,
+    pub secondary_key: Option<KeyText>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct ThumbprintBody {
-    pub(crate) primary_thumbprint: Option<String>,
-    pub(crate) secondary_thumbprint: Option<String>,
+pub struct ThumbprintBody {
+    pub primary_thumbprint: Option<String>,
+    pub secondary_thumbprint: Option<String>,
 }
 
 /// Base64 text of a key.
-pub(crate) struct KeyText(pub(crate) Zeroizing<String>);
+pub struct KeyText(pub Zeroizing<String>);
 
 impl std::fmt::Debug for KeyText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -167,7 +167,7 @@ impl From<&Authentication> for AuthenticationBody {
 
 impl AuthenticationBody {
     /// What is asked for; `None` when keys are wanted and none are given.
-    pub(crate) fn read(&self) -> Result<Option<Authentication>, ServiceError> {
+    pub fn read(&self) -> Result<Option<Authentication>, ServiceError> {
         match self.kind.as_deref() {
             Some("none") => return Ok(Some(Authentication::None)),
             None | Some("sas") => {}
@@ -189,11 +189,11 @@ impl AuthenticationBody {
 }
 
 /// Keys that nobody knows yet.
-pub(crate) fn new_keys() -> Result<Authentication, RegistryError> {
+pub fn new_keys() -> Result<Authentication, RegistryError> {
     Ok(Authentication::Sas { primary: random::key()?, secondary: random::key()? })
 }
 
 /// A time as the SDKs read it.
-pub(crate) fn time_text(time: Timestamp) -> String {
+pub fn time_text(time: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(time.0).map_or_else(|_| NEVER.to_owned(), |time| time.to_string())
 }

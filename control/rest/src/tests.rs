@@ -5,8 +5,8 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
-use millrace_control_store::clock;
 use millrace_control::policies::OWNER;
+use millrace_control_store::clock;
 use millrace_control_store::store::SqliteStore;
 
 pub(crate) const HOST: &str = "hub.example.net";

@@ -3,8 +3,8 @@
 use std::io::{IsTerminal as _, stderr, stdin};
 
 use anyhow::Context as _;
-use millrace_control::operator::{
-    self, Context, Device, DeviceCommand, ImportReport, OperatorError, Outcome, PolicyCommand,
+use millrace_control_operator::{
+    self as operator, Context, Device, DeviceCommand, ImportReport, OperatorError, Outcome, PolicyCommand,
 };
 
 use crate::output::{Failure, line, remark};

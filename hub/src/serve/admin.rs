@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
-use millrace_control::Service;
+use millrace_control_rest::Service;
 use tokio::net::TcpListener;
 
 use super::health::{Health, Report};

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use millrace_control::operator::host_name;
-use millrace_control::{
-    ChangeKind, Follower, Policies, RegistryConfig, RegistryDirectory, Service, SqliteStore, Store,
-};
+use millrace_control::{Follower, Policies, RegistryConfig, RegistryDirectory};
+use millrace_control_operator::host_name;
+use millrace_control_rest::Service;
+use millrace_control_store::{Change, ChangeKind, SqliteStore, Store};
 use millrace_ingest::{CloseReason, Ingest};
 
 /// The opened registry.
@@ -33,7 +33,7 @@ impl Registry {
 
     /// Follows changes, ending the sessions that they concern, for as long as the runtime lives.
     pub(crate) fn follow(self, ingest: Arc<Ingest>) {
-        let end = move |change: &millrace_control::Change| {
+        let end = move |change: &Change| {
             let reason = match change.kind {
                 ChangeKind::Disabled => CloseReason::Disabled,
                 ChangeKind::Deleted => CloseReason::Deleted,
