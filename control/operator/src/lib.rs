@@ -96,6 +96,8 @@ impl From<&Record> for Device {
         let (authentication, primary_key) = match &record.authentication {
             Authentication::None => ("none", None),
             Authentication::Sas { primary, .. } => ("sas", Some(primary.clone())),
+            Authentication::SelfSigned { .. } => ("selfSigned", None),
+            Authentication::CertificateAuthority => ("certificateAuthority", None),
         };
         Self {
             device_id: record.name.device_id().to_owned(),

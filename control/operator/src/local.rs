@@ -40,7 +40,7 @@ impl LocalOperator {
         status: Status,
         reason: Option<String>,
     ) -> Result<Device, OperatorError> {
-        let update = Update { status: Some(status), status_reason: Some(reason), authentication: None };
+        let update = Update { status: Some(status), status_reason: Some(reason), ..Update::default() };
         Ok(Device::from(&Store::update(&self.0, name, Expected::Any, update).await?))
     }
 

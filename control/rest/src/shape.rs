@@ -156,6 +156,8 @@ impl From<&Authentication> for AuthenticationBody {
         let (kind, primary_key, secondary_key) = match authentication {
             Authentication::None => ("none", None, None),
             Authentication::Sas { primary, secondary } => ("sas", text(primary), text(secondary)),
+            Authentication::SelfSigned { .. } => ("selfSigned", None, None),
+            Authentication::CertificateAuthority => ("certificateAuthority", None, None),
         };
         Self {
             kind: Some(kind.to_owned()),

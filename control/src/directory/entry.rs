@@ -27,7 +27,7 @@ impl Entry {
         let device_id = record.name.device_id().as_bytes();
         let module_id = record.name.module_id().unwrap_or_default().as_bytes();
         let (primary, secondary): (&[u8], &[u8]) = match &record.authentication {
-            Authentication::None => (&[], &[]),
+            Authentication::None | Authentication::SelfSigned { .. } | Authentication::CertificateAuthority => (&[], &[]),
             Authentication::Sas { primary, secondary } => (primary.as_bytes(), secondary.as_bytes()),
         };
         let mut flags = 0;

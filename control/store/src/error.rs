@@ -15,6 +15,12 @@ pub enum RegistryError {
     /// The reason for a status is too long or holds control characters.
     #[error("a status reason has at most 128 characters and no control characters")]
     StatusReason,
+    /// The name of what manages a module is too long or holds control characters.
+    #[error("a manager's name has at most 128 characters and no control characters")]
+    ManagedBy,
+    /// A scope is too long, empty or holds control characters, or there are too many.
+    #[error("a scope has 1 to 512 characters and no control characters, and there are at most 5")]
+    Scope,
     /// A key that cannot be one.
     #[error("not a usable key")]
     Key(#[from] KeyError),
@@ -30,12 +36,24 @@ pub enum RegistryError {
     /// A module of that id is there already.
     #[error("the module exists already")]
     ModuleExists,
+    /// The device has as many modules as it may have.
+    #[error("a device has at most 50 modules")]
+    TooManyModules,
     /// The identity has changed since the caller read it.
     #[error("the identity has changed since it was read")]
     EtagMismatch,
     /// The store is busy with another writer for too long.
     #[error("the registry is busy with another writer")]
     Busy,
+    /// The store failed in the middle of work that was done for several callers, or is closed: nobody knows what became of it.
+    #[error("the registry's store does not answer: {why}")]
+    Unavailable {
+        /// What the store said; never a secret.
+        why: String,
+    },
+    /// The address of a database cannot be read. Not repeated here: it may hold a password.
+    #[error("the database's address is not postgres://USER:PASSWORD@HOST/DATABASE")]
+    Url,
     /// The store failed.
     #[error("the registry's store failed")]
     Store(#[source] sqlx::Error),
@@ -70,10 +88,14 @@ pub enum RegistryError {
 impl Classify for RegistryError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Name(_) | Self::StatusReason | Self::Key(_) => Kind::Malformed,
+            Self::Name(_) | Self::StatusReason | Self::ManagedBy | Self::Scope | Self::Key(_) | Self::Url => {
+                Kind::Malformed
+            }
             Self::DeviceNotFound | Self::ModuleNotFound => Kind::NotFound,
-            Self::DeviceExists | Self::ModuleExists | Self::EtagMismatch => Kind::Conflict,
-            Self::Busy | Self::Store(_) | Self::File { .. } | Self::Random => Kind::Unavailable,
+            Self::DeviceExists | Self::ModuleExists | Self::TooManyModules | Self::EtagMismatch => Kind::Conflict,
+            Self::Busy | Self::Unavailable { .. } | Self::Store(_) | Self::File { .. } | Self::Random => {
+                Kind::Unavailable
+            }
             Self::Corrupt { .. } | Self::Newer { .. } => Kind::Corrupt,
         }
     }

@@ -3,7 +3,19 @@
 /// Longest text that says why an identity is disabled, in characters, as the hub allows.
 pub const STATUS_REASON_CHARACTERS_MAX: usize = 128;
 
-/// Rows in one INSERT. 11 values a row; SQLite takes 32,766 values in one statement.
+/// Longest name of what manages a module, in characters.
+pub const MANAGED_BY_CHARACTERS_MAX: usize = 128;
+
+/// Longest scope, in characters: `ms-azure-iot-edge://`, a device id, a generation, and room.
+pub const SCOPE_CHARACTERS_MAX: usize = 512;
+
+/// Scopes of parents: IoT Edge goes five levels deep.
+pub const PARENT_SCOPES_MAX: usize = 5;
+
+/// Modules of one device, as the hub allows.
+pub const DEVICE_MODULES_MAX: usize = 50;
+
+/// Rows in one INSERT. 18 values a row; SQLite takes 32,766 values in one statement.
 pub const INSERT_ROWS_MAX: usize = 500;
 
 /// Identities in one page of a list, and in one answer of `GET /devices`.
@@ -13,4 +25,4 @@ pub const PAGE_IDENTITIES_MAX: usize = 1_000;
 /// The number also stands in the schema, in the trigger that trims the log.
 pub const CHANGES_KEPT: i64 = 200_000;
 
-const _: () = assert!(INSERT_ROWS_MAX * 11 < 32_766);
+const _: () = assert!(INSERT_ROWS_MAX * 18 < 32_766);

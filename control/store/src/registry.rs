@@ -6,12 +6,12 @@
 
 use std::fmt;
 
-use millrace_model::Timestamp;
 pub use millrace_model::IdentityName;
-use millrace_protocols_identity::Key;
+use millrace_model::Timestamp;
+use millrace_protocols_identity::{Key, Thumbprint};
 
 use crate::error::RegistryError;
-use crate::limits::STATUS_REASON_CHARACTERS_MAX;
+use crate::limits::{MANAGED_BY_CHARACTERS_MAX, PARENT_SCOPES_MAX, SCOPE_CHARACTERS_MAX, STATUS_REASON_CHARACTERS_MAX};
 
 /// Whether an identity may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,7 +23,7 @@ pub enum Status {
     Disabled,
 }
 
-/// How an identity proves itself. X.509 joins when the TLS doors know client certificates.
+/// How an identity proves itself.
 #[derive(Debug, Clone, Default)]
 pub enum Authentication {
     /// Not at all: a module that another part manages.
@@ -36,6 +36,15 @@ pub enum Authentication {
         /// The key that stays valid while the first one is replaced.
         secondary: Key,
     },
+    /// A certificate with either of two thumbprints, whoever signed it.
+    SelfSigned {
+        /// The certificate in use.
+        primary: Option<Thumbprint>,
+        /// The one that stays valid while the first one is replaced.
+        secondary: Option<Thumbprint>,
+    },
+    /// A certificate for its name, signed by an authority that the hub knows.
+    CertificateAuthority,
 }
 
 /// A number that is new with each use: 100-nanosecond ticks since year 1, the last four digits random.
@@ -57,6 +66,14 @@ pub struct Record {
     pub status_reason: Option<String>,
     /// How it proves itself.
     pub authentication: Authentication,
+    /// Whether it is an IoT Edge device.
+    pub capabilities_iot_edge: bool,
+    /// What manages it; of modules.
+    pub managed_by: Option<String>,
+    /// The scope that it opens or is a child of.
+    pub device_scope: Option<String>,
+    /// Scopes of its parents; at most [`PARENT_SCOPES_MAX`].
+    pub parent_scopes: Vec<String>,
     /// When it was created.
     pub created: Timestamp,
     /// When it was last changed.
@@ -72,8 +89,16 @@ pub struct Update {
     pub status: Option<Status>,
     /// New reason; `Some(None)` removes it.
     pub status_reason: Option<Option<String>>,
-    /// New keys.
+    /// New keys or thumbprints.
     pub authentication: Option<Authentication>,
+    /// Whether it is an IoT Edge device from now on.
+    pub capabilities_iot_edge: Option<bool>,
+    /// New manager; `Some(None)` removes it.
+    pub managed_by: Option<Option<String>>,
+    /// New scope; `Some(None)` removes it.
+    pub device_scope: Option<Option<String>>,
+    /// New scopes of its parents.
+    pub parent_scopes: Option<Vec<String>>,
 }
 
 /// Which state of an identity a change or deletion was meant for.
@@ -174,16 +199,39 @@ impl Record {
             status: Status::Enabled,
             status_reason: None,
             authentication,
+            capabilities_iot_edge: false,
+            managed_by: None,
+            device_scope: None,
+            parent_scopes: Vec::new(),
             created: now,
             updated: now,
             status_updated: now,
         }
     }
 
+    /// Checks what cannot be kept, whoever wrote it.
+    ///
+    /// # Errors
+    /// When a text is too long or holds control characters, or there are too many scopes.
+    pub fn check(&self) -> Result<(), RegistryError> {
+        let scopes = self.device_scope.iter().chain(&self.parent_scopes);
+        if !self.status_reason.iter().all(|reason| is_plain(reason, STATUS_REASON_CHARACTERS_MAX)) {
+            Err(RegistryError::StatusReason)
+        } else if !self.managed_by.iter().all(|manager| is_plain(manager, MANAGED_BY_CHARACTERS_MAX)) {
+            Err(RegistryError::ManagedBy)
+        } else if self.parent_scopes.len() > PARENT_SCOPES_MAX
+            || !scopes.into_iter().all(|scope| !scope.is_empty() && is_plain(scope, SCOPE_CHARACTERS_MAX))
+        {
+            Err(RegistryError::Scope)
+        } else {
+            Ok(())
+        }
+    }
+
     /// The identity after `update`.
     ///
     /// # Errors
-    /// When the reason for the status is too long.
+    /// As [`Self::check`].
     pub fn updated(&self, update: Update, now: Timestamp, salt: u16) -> Result<Self, RegistryError> {
         let mut record = self.clone();
         if let Some(status) = update.status {
@@ -193,11 +241,16 @@ impl Record {
             record.status = status;
         }
         if let Some(reason) = update.status_reason {
-            record.status_reason = reason.map(checked_reason).transpose()?;
+            record.status_reason = reason;
         }
         if let Some(authentication) = update.authentication {
             record.authentication = authentication;
         }
+        record.capabilities_iot_edge = update.capabilities_iot_edge.unwrap_or(record.capabilities_iot_edge);
+        record.managed_by = update.managed_by.unwrap_or(record.managed_by);
+        record.device_scope = update.device_scope.unwrap_or(record.device_scope);
+        record.parent_scopes = update.parent_scopes.unwrap_or(record.parent_scopes);
+        record.check()?;
         record.updated = now;
         // Never the same etag twice, also when two updates meet in one millisecond or the clock steps back.
         record.etag = Stamp::new(now, salt).max(Stamp(self.etag.0.saturating_add(1)));
@@ -210,12 +263,11 @@ impl Record {
 /// # Errors
 /// When it is too long or holds control characters.
 pub fn checked_reason(reason: String) -> Result<String, RegistryError> {
-    let plain = reason.chars().all(|character| !character.is_control());
-    if plain && reason.chars().count() <= STATUS_REASON_CHARACTERS_MAX {
-        Ok(reason)
-    } else {
-        Err(RegistryError::StatusReason)
-    }
+    if is_plain(&reason, STATUS_REASON_CHARACTERS_MAX) { Ok(reason) } else { Err(RegistryError::StatusReason) }
+}
+
+fn is_plain(text: &str, characters_max: usize) -> bool {
+    text.chars().all(|character| !character.is_control()) && text.chars().count() <= characters_max
 }
 
 #[cfg(test)]
@@ -255,9 +307,19 @@ mod tests {
 
     #[test]
     fn reasons_have_a_bound() {
-        assert!(checked_reason("é".repeat(128)).is_ok());
-        assert!(checked_reason("é".repeat(129)).is_err());
-        assert!(checked_reason("a\nb".to_owned()).is_err());
+        let with = |reason: &str| Record { status_reason: Some(reason.to_owned()), ..record() };
+        assert!(with(&"é".repeat(128)).check().is_ok());
+        assert!(matches!(with(&"é".repeat(129)).check(), Err(RegistryError::StatusReason)));
+        assert!(matches!(with("a\nb").check(), Err(RegistryError::StatusReason)));
+    }
+
+    #[test]
+    fn scopes_have_a_bound() {
+        let with = |scopes: &[&str]| Record { parent_scopes: scopes.iter().map(|&s| s.into()).collect(), ..record() };
+        assert!(with(&["ms-azure-iot-edge://edge-1"]).check().is_ok());
+        for scopes in [&["a"; 6][..], &[""], &["a\nb"], &["x".repeat(513).as_str()]] {
+            assert!(matches!(with(scopes).check(), Err(RegistryError::Scope)), "{scopes:?}");
+        }
     }
 
     #[test]

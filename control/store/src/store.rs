@@ -10,6 +10,7 @@ use std::pin::Pin;
 use crate::error::RegistryError;
 use crate::registry::{Expected, IdentityName, Record, Update};
 
+mod proof;
 mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;

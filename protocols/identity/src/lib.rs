@@ -8,11 +8,14 @@ pub mod connection_string;
 pub mod error;
 pub mod key;
 pub mod sas;
+pub mod thumbprint;
 pub mod topic;
 pub mod user_name;
+pub mod x509;
 
 pub use connection_string::ConnectionString;
 pub use error::{ConnectionStringError, KeyError, TokenError, UserNameError};
 pub use key::Key;
 pub use sas::Token;
+pub use thumbprint::{Thumbprint, ThumbprintError};
 pub use user_name::UserName;

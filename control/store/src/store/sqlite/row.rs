@@ -5,13 +5,13 @@
 use std::collections::HashSet;
 
 use millrace_model::Timestamp;
-use millrace_protocols_identity::Key;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Row, Sqlite};
 
 use crate::error::RegistryError;
-use crate::registry::{Authentication, IdentityName, Record, Stamp, Status};
+use crate::registry::{IdentityName, Record, Stamp, Status};
 use crate::store::LoggedChange;
+use crate::store::proof::{Proof, name, scopes, scopes_column};
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,
@@ -25,25 +25,51 @@ pub(super) async fn find(
     row.as_ref().map(record).transpose()
 }
 
+pub(super) async fn is_there(connection: &mut SqliteConnection, name: &IdentityName) -> Result<bool, RegistryError> {
+    let row = sqlx::query("SELECT 1 FROM identity WHERE device_id = ? AND module_id = ?")
+        .bind(name.device_id())
+        .bind(name.module_id().unwrap_or_default())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// How many modules a device has.
+pub(super) async fn modules(connection: &mut SqliteConnection, device_id: &str) -> Result<usize, RegistryError> {
+    let row = sqlx::query("SELECT count(*) FROM identity WHERE device_id = ? AND module_id > ''")
+        .bind(device_id)
+        .fetch_one(connection)
+        .await?;
+    usize::try_from(row.try_get::<i64, _>(0)?).map_err(|_| RegistryError::Corrupt { what: "count" })
+}
+
 /// Inserts in one statement; returns the positions of records whose name was taken.
 pub(super) async fn insert(connection: &mut SqliteConnection, records: &[Record]) -> Result<Vec<usize>, RegistryError> {
     if records.is_empty() {
         return Ok(Vec::new());
     }
     let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO identity (device_id, module_id, generation, etag, enabled, status_reason, \
-         primary_key, secondary_key, created_ms, updated_ms, status_updated_ms) ",
+        "INSERT INTO identity (device_id, module_id, generation, etag, enabled, status_reason, authentication, \
+         primary_key, secondary_key, primary_thumbprint, secondary_thumbprint, iot_edge, managed_by, device_scope, \
+         parent_scopes, created_ms, updated_ms, status_updated_ms) ",
     );
     query.push_values(records, |mut row, record| {
-        let (primary, secondary) = keys(&record.authentication);
+        let proof = Proof::from(&record.authentication);
         row.push_bind(record.name.device_id())
             .push_bind(record.name.module_id().unwrap_or_default())
             .push_bind(record.generation.0)
             .push_bind(record.etag.0)
             .push_bind(record.status == Status::Enabled)
             .push_bind(record.status_reason.as_deref())
-            .push_bind(primary)
-            .push_bind(secondary)
+            .push_bind(proof.kind)
+            .push_bind(proof.primary_key)
+            .push_bind(proof.secondary_key)
+            .push_bind(proof.primary_thumbprint)
+            .push_bind(proof.secondary_thumbprint)
+            .push_bind(record.capabilities_iot_edge)
+            .push_bind(record.managed_by.as_deref())
+            .push_bind(record.device_scope.as_deref())
+            .push_bind(scopes_column(&record.parent_scopes))
             .push_bind(record.created.0)
             .push_bind(record.updated.0)
             .push_bind(record.status_updated.0);
@@ -66,16 +92,25 @@ pub(super) async fn insert(connection: &mut SqliteConnection, records: &[Record]
 }
 
 pub(super) async fn replace(connection: &mut SqliteConnection, record: &Record) -> Result<(), RegistryError> {
-    let (primary, secondary) = keys(&record.authentication);
+    let proof = Proof::from(&record.authentication);
     sqlx::query(
-        "UPDATE identity SET etag = ?, enabled = ?, status_reason = ?, primary_key = ?, secondary_key = ?, \
-         updated_ms = ?, status_updated_ms = ? WHERE device_id = ? AND module_id = ?",
+        "UPDATE identity SET etag = ?, enabled = ?, status_reason = ?, authentication = ?, primary_key = ?, \
+         secondary_key = ?, primary_thumbprint = ?, secondary_thumbprint = ?, iot_edge = ?, managed_by = ?, \
+         device_scope = ?, parent_scopes = ?, updated_ms = ?, status_updated_ms = ? \
+         WHERE device_id = ? AND module_id = ?",
     )
     .bind(record.etag.0)
     .bind(record.status == Status::Enabled)
     .bind(record.status_reason.as_deref())
-    .bind(primary)
-    .bind(secondary)
+    .bind(proof.kind)
+    .bind(proof.primary_key)
+    .bind(proof.secondary_key)
+    .bind(proof.primary_thumbprint)
+    .bind(proof.secondary_thumbprint)
+    .bind(record.capabilities_iot_edge)
+    .bind(record.managed_by.as_deref())
+    .bind(record.device_scope.as_deref())
+    .bind(scopes_column(&record.parent_scopes))
     .bind(record.updated.0)
     .bind(record.status_updated.0)
     .bind(record.name.device_id())
@@ -98,20 +133,24 @@ pub(super) async fn delete(connection: &mut SqliteConnection, name: &IdentityNam
 }
 
 pub(super) fn record(row: &SqliteRow) -> Result<Record, RegistryError> {
-    let keys: (Option<&[u8]>, Option<&[u8]>) = (row.try_get("primary_key")?, row.try_get("secondary_key")?);
+    let proof = Proof {
+        kind: row.try_get("authentication")?,
+        primary_key: row.try_get("primary_key")?,
+        secondary_key: row.try_get("secondary_key")?,
+        primary_thumbprint: row.try_get("primary_thumbprint")?,
+        secondary_thumbprint: row.try_get("secondary_thumbprint")?,
+    };
     Ok(Record {
         name: name(row.try_get("device_id")?, row.try_get("module_id")?)?,
         generation: Stamp(row.try_get("generation")?),
         etag: Stamp(row.try_get("etag")?),
         status: if row.try_get("enabled")? { Status::Enabled } else { Status::Disabled },
         status_reason: row.try_get("status_reason")?,
-        authentication: match keys {
-            (Some(primary), Some(secondary)) => {
-                Authentication::Sas { primary: key(primary)?, secondary: key(secondary)? }
-            }
-            (None, None) => Authentication::None,
-            _ => return Err(RegistryError::Corrupt { what: "single key" }),
-        },
+        authentication: proof.read()?,
+        capabilities_iot_edge: row.try_get("iot_edge")?,
+        managed_by: row.try_get("managed_by")?,
+        device_scope: row.try_get("device_scope")?,
+        parent_scopes: scopes(row.try_get("parent_scopes")?),
         created: Timestamp(row.try_get("created_ms")?),
         updated: Timestamp(row.try_get("updated_ms")?),
         status_updated: Timestamp(row.try_get("status_updated_ms")?),
@@ -125,20 +164,4 @@ pub(super) fn change(row: &SqliteRow) -> Result<LoggedChange, RegistryError> {
         name: name(row.try_get("changed_device_id")?, row.try_get("changed_module_id")?)?,
         now: there.map(|_| record(row)).transpose()?,
     })
-}
-
-fn name(device_id: &str, module_id: &str) -> Result<IdentityName, RegistryError> {
-    IdentityName::new(device_id, (!module_id.is_empty()).then_some(module_id))
-        .map_err(|_| RegistryError::Corrupt { what: "name" })
-}
-
-fn key(bytes: &[u8]) -> Result<Key, RegistryError> {
-    Key::from_bytes(bytes).map_err(|_| RegistryError::Corrupt { what: "key" })
-}
-
-fn keys(authentication: &Authentication) -> (Option<&[u8]>, Option<&[u8]>) {
-    match authentication {
-        Authentication::None => (None, None),
-        Authentication::Sas { primary, secondary } => (Some(primary.as_bytes()), Some(secondary.as_bytes())),
-    }
 }

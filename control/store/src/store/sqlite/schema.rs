@@ -7,7 +7,10 @@ use sqlx::sqlite::SqlitePool;
 use crate::error::RegistryError;
 
 /// One script per version, in order: the first leads from an empty file to version 1.
-const STEPS: [(&str, &str); 1] = [(include_str!("schema_1.sql"), "PRAGMA user_version = 1")];
+const STEPS: [(&str, &str); 2] = [
+    (include_str!("schema_1.sql"), "PRAGMA user_version = 1"),
+    (include_str!("schema_2.sql"), "PRAGMA user_version = 2"),
+];
 
 pub(super) async fn migrate(writer: &SqlitePool) -> Result<(), RegistryError> {
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
