@@ -105,7 +105,7 @@ pub(crate) fn merge_values(values: &mut Map<String, Value>, patch: &Map<String, 
     for (name, given) in patch {
         match given {
             Value::Null => {}
-            Value::Object(inner) => merge_values(object_at(values, name), inner),
+            Value::Object(inner) => object_at(values, name).map_or((), |members| merge_values(members, inner)),
             other => drop(values.insert(name.clone(), other.clone())),
         }
     }
@@ -123,7 +123,9 @@ fn merge(values: &mut Map<String, Value>, metadata: &mut Metadata, patch: &Map<S
                 if !was_object {
                     node.2.clear();
                 }
-                merge(object_at(values, name), node, inner, stamp);
+                if let Some(members) = object_at(values, name) {
+                    merge(members, node, inner, stamp);
+                }
             }
             other => {
                 values.insert(name.clone(), other.clone());
@@ -140,16 +142,13 @@ fn remove_nulls(values: &mut Map<String, Value>, patch: &Map<String, Value>) {
     }
 }
 
-/// The object of that name; whatever else has the name gives way.
-fn object_at<'a>(values: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
+/// The object of that name; whatever else has the name gives way. Always there.
+fn object_at<'a>(values: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Map<String, Value>> {
     let slot = values.entry(name).or_insert(Value::Null);
     if !slot.is_object() {
         *slot = Value::Object(Map::new());
     }
-    match slot {
-        Value::Object(members) => members,
-        _ => unreachable!("made an object just now"),
-    }
+    slot.as_object_mut()
 }
 
 impl Metadata {

@@ -22,7 +22,7 @@ const FORMAT: u64 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Twin {
     #[serde(rename = "f")]
-    format: u64,
+    pub(crate) format: u64,
     #[serde(rename = "n")]
     pub(crate) version: u64,
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
