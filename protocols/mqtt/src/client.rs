@@ -23,7 +23,7 @@ pub fn encode_connect(options: &ConnectOptions<'_>, out: &mut Vec<u8>) {
 
 /// Writes PUBLISH.
 pub fn encode_publish(options: &PublishOptions<'_>, out: &mut Vec<u8>) {
-    publish::encode(options, out);
+    publish::encode(options, u32::MAX, out);
 }
 
 /// Writes the PUBACK for a PUBLISH of the server.

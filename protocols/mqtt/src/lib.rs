@@ -1,4 +1,4 @@
-//! MQTT 3.1.1 and 5: bytes <-> packets, and the state machine of one publisher's session.
+//! MQTT 3.1.1 and 5: bytes <-> packets, and the state machine of one client's session.
 //! - Source: OASIS MQTT 5.0 and 3.1.1. A normative id at a check (`//= [MQTT-3.3.1-4]`) is that of 5.0; `//= 3.1.1 [..]`
 //!   marks the ids that only the older version has.
 //! - Shape: [`codec`] finds packets in a stream, `packet` reads and writes one packet each, [`Session`] holds what a
@@ -17,6 +17,7 @@ pub mod error;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod limits;
+mod outgoing;
 mod packet;
 pub mod properties;
 mod reader;
@@ -38,7 +39,7 @@ pub use packet::subscribe::{Filters, Subscribe};
 pub use packet::unsubscribe::Unsubscribe;
 pub use properties::{PublishProperties, UserProperties};
 pub use reason::{DisconnectReason, PubAckReason, ReasonCode, Refusal};
-pub use session::{Event, Session};
+pub use session::{Delivery, DeliveryError, Event, Session};
 pub use text::{is_filter, is_topic_name};
 pub use version::{QoS, Version};
 pub use will::Will;

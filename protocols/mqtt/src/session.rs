@@ -4,7 +4,7 @@
 //!   DISCONNECT from the client lead to Closed from anywhere.
 //! - Invariants: at most one packet is given out per call; nothing after CONNECT before it is accepted; a will leaves only a
 //!   connection that was accepted and did not end with DISCONNECT 0.
-//! - Limits: [`Limits`]; 40 bytes while there is neither a will nor an alias.
+//! - Limits: [`Limits`]; 48 bytes while there is neither a will nor an alias nor a message of the server in flight.
 //! - Hot path: [`Session::next`] for PUBLISH and [`Session::ack`]: no allocation, no copy.
 //! - Not here: time (`effective_keep_alive` says how long to wait), credentials, permissions.
 
@@ -12,6 +12,7 @@ use crate::alias::Aliases;
 use crate::codec::{self, Frame, packet_type};
 use crate::error::{PacketError, SessionError};
 use crate::limits::Limits;
+use crate::outgoing::Outgoing;
 use crate::packet::connack::{self, Accept};
 use crate::packet::connect::{self, Connect};
 use crate::packet::disconnect::{self, Sender};
@@ -35,8 +36,10 @@ pub enum Event<'a> {
     PubAck {
         /// Of which message.
         packet_id: u16,
-        /// 0 for 3.1.1.
+        /// 0 for 3.1.1; from 0x80 on the client has not taken it.
         reason: u8,
+        /// What the driver called the message in [`Delivery::token`]; `None` where no such message was in flight.
+        token: Option<u64>,
     },
     /// To subscribe: answer with [`Session::suback`].
     Subscribe(Subscribe<'a>),
@@ -49,6 +52,31 @@ pub enum Event<'a> {
         /// 0 for 3.1.1.
         reason: u8,
     },
+}
+
+/// A message of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery<'a> {
+    /// Where it is published.
+    pub topic: &'a str,
+    /// Its body.
+    pub payload: &'a [u8],
+    /// QoS 1, and what the driver calls the message: given back with its PUBACK, and never of two messages at a time. `None`: QoS 0.
+    pub token: Option<u64>,
+}
+
+/// Why a message of the server was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DeliveryError {
+    /// CONNECT is not accepted, or the connection is over.
+    #[error("the session is not open")]
+    NotConnected,
+    /// As many messages as the client takes wait for their PUBACK: try again after the next one.
+    #[error("the client has as many unacknowledged messages as it takes")]
+    WindowFull,
+    /// It is larger than the client takes, or its topic is longer than a topic can be. It never fits this connection.
+    #[error("the message is larger than the client takes")]
+    TooLarge,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +92,8 @@ enum State {
 pub struct Session {
     will: Option<Box<Will>>,
     aliases: Option<Box<Aliases>>,
+    /// The server's messages of QoS 1; nothing while there is none.
+    outgoing: Option<Box<Outgoing>>,
     /// What the client takes; `u32::MAX` where it set no limit.
     client_packet_bytes_max: u32,
     session_expiry_seconds: u32,
@@ -72,6 +102,8 @@ pub struct Session {
     receive_maximum: u16,
     topic_alias_maximum: u16,
     in_flight: u16,
+    /// Unacknowledged messages of the server that the client takes.
+    client_receive_maximum: u16,
     state: State,
     version: Version,
     was_connected: bool,
@@ -92,12 +124,14 @@ impl Session {
         Self {
             will: None,
             aliases: None,
+            outgoing: None,
             client_packet_bytes_max: u32::MAX,
             session_expiry_seconds: 0,
             keep_alive_seconds: 0,
             receive_maximum: u16::MAX,
             topic_alias_maximum: 0,
             in_flight: 0,
+            client_receive_maximum: u16::MAX,
             state: State::AwaitingConnect,
             version: Version::V311,
             was_connected: false,
@@ -221,7 +255,7 @@ impl Session {
             packet_type::CONNECT => Err(SessionError::SecondConnect),
             packet_type::PUBACK => {
                 let (packet_id, reason) = puback::decode(version, flags, body, limits)?;
-                Ok(Event::PubAck { packet_id, reason })
+                Ok(Event::PubAck { packet_id, reason, token: self.delivered(packet_id) })
             }
             packet_type::SUBSCRIBE => subscribe::decode(version, flags, body, limits).map(Event::Subscribe),
             packet_type::UNSUBSCRIBE => Ok(Event::Unsubscribe(unsubscribe::decode(version, flags, body, limits)?)),
@@ -252,6 +286,7 @@ impl Session {
         self.will = will.map(Box::new);
         self.client_packet_bytes_max = connect.maximum_packet_size.unwrap_or(u32::MAX);
         self.session_expiry_seconds = connect.session_expiry_seconds.unwrap_or(0);
+        self.client_receive_maximum = connect.receive_maximum;
         self.keep_alive_seconds = connect.keep_alive_seconds;
         self.state = State::Deciding;
         Ok(connect)
@@ -318,6 +353,55 @@ impl Session {
             Version::V311 if reason.is_success() => puback::encode_success(packet_id, out),
             Version::V311 => {}
         }
+    }
+
+    /// Publishes a message of the server. One that is published again under a token that is still in flight keeps its packet id and
+    /// is marked as sent before.
+    ///
+    /// # Errors
+    /// Nothing was written then.
+    pub fn deliver(&mut self, delivery: &Delivery<'_>, out: &mut Vec<u8>) -> Result<(), DeliveryError> {
+        if self.state != State::Connected {
+            return Err(DeliveryError::NotConnected);
+        }
+        let ticket = match delivery.token {
+            Some(token) => {
+                let outgoing = self.outgoing.get_or_insert_default();
+                Some(outgoing.enter(token, self.client_receive_maximum).ok_or(DeliveryError::WindowFull)?)
+            }
+            None => None,
+        };
+        let options = publish::PublishOptions {
+            version: self.version,
+            topic: delivery.topic,
+            packet_id: ticket.map(|ticket| ticket.packet_id),
+            dup: ticket.is_some_and(|ticket| ticket.dup),
+            payload: delivery.payload,
+            user_properties: &[],
+        };
+        let before = out.len();
+        publish::encode(&options, self.client_packet_bytes_max, out);
+        if out.len() > before {
+            return Ok(());
+        }
+        if let Some(ticket) = ticket {
+            self.delivered(ticket.packet_id);
+        }
+        Err(DeliveryError::TooLarge)
+    }
+
+    /// Messages of the server that wait for their PUBACK.
+    #[must_use]
+    pub fn outgoing_in_flight(&self) -> usize {
+        self.outgoing.as_deref().map_or(0, Outgoing::len)
+    }
+
+    /// Frees a packet id; answers what it stood for. The buffer goes with the last one.
+    fn delivered(&mut self, packet_id: u16) -> Option<u64> {
+        let outgoing = self.outgoing.as_deref_mut()?;
+        let token = outgoing.acknowledged(packet_id);
+        outgoing.trim();
+        token
     }
 
     /// Answers SUBSCRIBE with one code per filter; 3.1.1 hears 0x80 for every failure.

@@ -1,5 +1,6 @@
 //! Tests of the whole crate, through its public surface.
 
+mod deliveries;
 mod differential;
 mod golden;
 mod known_faults;
@@ -79,7 +80,10 @@ pub(crate) fn describe(event: &Event<'_>) -> String {
     match event {
         Event::Connect(connect) => describe_connect(connect),
         Event::Publish(publish) => describe_publish(publish),
-        Event::PubAck { packet_id, reason } => format!("PUBACK #{packet_id} {reason:#04x}"),
+        Event::PubAck { packet_id, reason, token } => {
+            let token = token.map(|token| format!(" of {token}")).unwrap_or_default();
+            format!("PUBACK #{packet_id} {reason:#04x}{token}")
+        }
         Event::Subscribe(subscribe) => {
             let filters = subscribe.filters.map(|(filter, qos)| format!(" {filter}:{}", qos.level()));
             format!(

@@ -70,7 +70,7 @@ fn quality_error(level: u8) -> SessionError {
     if level == 3 { PacketError::QosThree.into() } else { SessionError::QosNotSupported }
 }
 
-/// What a client publishes.
+/// What is published, by either end.
 #[derive(Debug, Clone, Copy)]
 pub struct PublishOptions<'a> {
     /// Version that was agreed on.
@@ -87,10 +87,11 @@ pub struct PublishOptions<'a> {
     pub user_properties: &'a [(&'a str, &'a str)],
 }
 
-pub(crate) fn encode(options: &PublishOptions<'_>, out: &mut Vec<u8>) {
+/// Writes nothing where the packet would be larger than `bytes_max`.
+pub(crate) fn encode(options: &PublishOptions<'_>, bytes_max: u32, out: &mut Vec<u8>) {
     let quality = if options.packet_id.is_some() { 0x02 } else { 0 };
     let dup = if options.dup && options.packet_id.is_some() { 0x08 } else { 0 };
-    writer::packet(out, packet_type::PUBLISH << 4 | quality | dup, u32::MAX, |body| {
+    writer::packet(out, packet_type::PUBLISH << 4 | quality | dup, bytes_max, |body| {
         body.string(options.topic);
         if let Some(packet_id) = options.packet_id {
             body.two_bytes(packet_id);
