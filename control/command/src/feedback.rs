@@ -1,7 +1,6 @@
 //! What becomes of a message, as its sender hears of it.
 //! - Source: Azure IoT Hub, message feedback.
-//! - Shape: `{"originalMessageId","correlationId"?,"deviceGenerationId","deviceId","enqueuedTimeUtc","statusCode","description"}`;
-//!   `enqueuedTimeUtc` is when the outcome came about.
+//! - Shape: a JSON object with the fields of [`FeedbackRecord`]; `enqueuedTimeUtc` is when the outcome came about.
 
 use millrace_model::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! Cloud-to-device messages, their feedback and direct methods: decides, never acts. (state, input, now[, salt]) -> new state and effects.
+//! Cloud-to-device messages, their feedback and direct methods: decides, never acts.
+//! - Shape: (state, input, now, sometimes salt) -> new state and what is to be done.
 //! - Source: Azure IoT Hub, cloud-to-device messaging and direct methods.
 //! - Invariants: no clock, no randomness, no I/O. The same input gives the same output.
 //! - Not here: storage (`control/store`), delivery and timers (`control`), topics and status lines (`protocols/mqtt`, `ingest/https`).

@@ -12,9 +12,9 @@ pub const CONTENT_BYTES_MAX: usize = 256;
 /// Most application properties of one message. They are read back by devices with little memory.
 pub const PROPERTIES_MAX: usize = 512;
 
-/// Messages that any queue holds at most, whatever is configured. A purge removes each body, writes one batch of feedback and
-/// the queue: 102 writes, where a store takes 256 at once. Ids in escaped JSON have at most 768 bytes each, so an index has
-/// at most 100 * 2 KiB.
+/// Messages that any queue holds at most, whatever is configured. A purge removes each body, writes the queue and at most two
+/// batches of feedback: 103 writes, where a store takes 256 at once. An id has 128 characters of at most 4 bytes each in
+/// JSON, so an index has at most 100 * 1.5 KiB, where a document may have 1 MiB.
 pub const DEPTH_MAX: usize = 100;
 
 /// Longest property bag of a message to a device named "", so that the whole topic fits into the 65,535 bytes that MQTT has for
@@ -42,5 +42,5 @@ pub const METHOD_CALL_BYTES_MAX: usize = METHOD_PAYLOAD_BYTES_MAX + 8 * 1024;
 /// Longest method name: component `*` command, each with the 512 characters that DTDL 3 allows.
 pub const METHOD_NAME_BYTES_MAX: usize = 512 + 1 + 512;
 
-const _: () = assert!(DEPTH_MAX + 2 <= 256);
+const _: () = assert!(DEPTH_MAX + 3 <= 256);
 const _: () = assert!(METHOD_NAME_BYTES_MAX < 4 * 1024);

@@ -187,7 +187,9 @@ mod tests {
 
     #[test]
     fn calls_are_read_as_sdks_write_them() {
-        let call = MethodCall::parse(br#"{"methodName":"reboot","payload":{"a": 1.0},"responseTimeoutInSeconds":5,"connectTimeoutInSeconds":300,"x":1}"#).unwrap();
+        let timeouts = r#""responseTimeoutInSeconds":5,"connectTimeoutInSeconds":300"#;
+        let body = format!(r#"{{"methodName":"reboot","payload":{{"a": 1.0}},{timeouts},"x":1}}"#);
+        let call = MethodCall::parse(body.as_bytes()).unwrap();
         assert_eq!((&*call.name, &call.payload[..]), ("reboot", &br#"{"a": 1.0}"#[..]));
         assert_eq!((call.response_timeout, call.connect_timeout), (Duration::from_secs(5), Duration::from_secs(300)));
         let bare = MethodCall::parse(br#"{"methodName":"thermostat1*getMaxMinReport"}"#).unwrap();

@@ -2,7 +2,7 @@
 //! - Source: Azure IoT Hub, life cycle of a cloud-to-device message.
 //! - Shape: enqueued -> locked -> completed or dead-lettered; abandoned, released or out of time -> enqueued again, in its old place.
 //! - Invariants: at most one lock on a message at a time; a token ends at most one lock; sequence numbers are never used again;
-//!   messages leave the queue once, each with one [`Step::removed`] and at most one outcome.
+//!   messages leave the queue once, each with one [`Step::removed`] and at most one outcome; of those that wait, the first goes first.
 //! - Limits: at most [`crate::limits::DEPTH_MAX`] messages.
 //! - Errors: [`CommandError`]; a refused input changes nothing.
 
@@ -147,6 +147,26 @@ pub struct Step {
     /// What senders asked to hear of.
     pub outcomes: Vec<Outcome>,
 }
+
+// === impl Take ===
+
+impl Take {
+    /// As much as a session may have unacknowledged.
+    #[must_use]
+    pub const fn by_session(session: SessionKey, config: &CommandConfig, salt: u32) -> Self {
+        let (count, lock_seconds) = (config.session_window, config.lock_seconds);
+        Self { holder: Holder::Session(session), count, window: count, lock_seconds, salt }
+    }
+
+    /// One message, however many are held. `lock_seconds` is what the device asks for, if it does.
+    #[must_use]
+    pub fn by_http(lock_seconds: Option<u64>, config: &CommandConfig, salt: u32) -> Self {
+        let lock_seconds = lock_seconds.unwrap_or(config.lock_seconds);
+        Self { holder: Holder::Http, count: 1, window: usize::MAX, lock_seconds, salt }
+    }
+}
+
+// === impl Queue ===
 
 impl Queue {
     /// An empty queue.

@@ -139,7 +139,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const STORED: &str = r#"{"format":1,"next":9,"locks":3,"entries":[{"sequence":4,"id":"m","correlation":"c","ack":"full","enqueued":1000,"expiry":2000,"deliveries":1,"bytes":5,"lock":{"token":8589934599,"until":1500,"session":[1,2,3]}},{"sequence":8,"id":"n","ack":"none","enqueued":1100,"expiry":2100,"deliveries":0,"bytes":0}]}"#;
+    const STORED: &str = concat!(
+        r#"{"format":1,"next":9,"locks":3,"entries":[{"sequence":4,"id":"m","correlation":"c","ack":"full","#,
+        r#""enqueued":1000,"expiry":2000,"deliveries":1,"bytes":5,"#,
+        r#""lock":{"token":8589934599,"until":1500,"session":[1,2,3]}},"#,
+        r#"{"sequence":8,"id":"n","ack":"none","enqueued":1100,"expiry":2100,"deliveries":0,"bytes":0}]}"#
+    );
 
     #[test]
     fn the_stored_form_stays_readable() {

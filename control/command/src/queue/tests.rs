@@ -1,12 +1,14 @@
-//! The queue against a plain ledger of what its steps have told: random interleavings of all inputs, and the table of `step` by hand.
-
-use std::collections::BTreeMap;
+//! The queue against a plain ledger, in random interleavings of all inputs, and the table of `step` by hand.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::feedback::OutcomeStatus;
 use crate::message::Draft;
+
+mod ledger;
+
+use ledger::Watched;
 
 const SECOND: i64 = 1_000;
 
@@ -21,176 +23,6 @@ fn message(id: &str, ack: Ack, expiry: Option<i64>) -> Message {
 
 fn take(holder: Holder, count: usize) -> Take {
     Take { holder, count, window: 3, lock_seconds: 10, salt: 5 }
-}
-
-/// A queue whose steps are all looked at by the ledger.
-struct Watched {
-    config: CommandConfig,
-    queue: Queue,
-    now: i64,
-    /// What there should be, by sequence number: (ack, expiry, lock).
-    ledger: BTreeMap<u64, Noted>,
-    /// Every token that was ever handed out, with its message.
-    tokens: Vec<(LockToken, u64)>,
-    outcomes: Vec<(u64, OutcomeStatus)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Noted {
-    ack: Ack,
-    expiry: i64,
-    lock: Option<Lock>,
-    count: u32,
-}
-
-impl Watched {
-    fn new(config: CommandConfig) -> Self {
-        let (ledger, tokens, outcomes) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { config, queue: Queue::new(), now: 0, ledger, tokens, outcomes }
-    }
-
-    fn enqueue(&mut self, ack: Ack, life: Option<i64>) -> Result<Step, CommandError> {
-        let sequence = self.queue.next_sequence;
-        let message = message(&sequence.to_string(), ack, life.map(|life| self.now + life));
-        let step = self.step(Input::Enqueue(&message))?;
-        Ok(step)
-    }
-
-    /// Takes a step, compares all that it says with the ledger, and stores the queue and reads it back.
-    fn step(&mut self, input: Input<'_>) -> Result<Step, CommandError> {
-        let expected = self.expect(input);
-        let result = self.queue.step(input, &self.config, Timestamp(self.now));
-        let Ok(step) = result else {
-            assert_eq!(result.clone().err(), expected.err(), "{input:?}");
-            return result;
-        };
-        let (ledger, left) = expected.unwrap();
-        let mut told = step.removed.clone();
-        told.sort_unstable();
-        let gone: Vec<u64> = left.iter().filter(|(_, was_stored, _)| *was_stored).map(|&(number, ..)| number).collect();
-        assert_eq!(told, gone, "each message leaves once: {input:?}");
-        let mut heard: Vec<_> =
-            step.outcomes.iter().map(|outcome| (outcome.message_id.parse().unwrap(), outcome.status)).collect();
-        heard.sort_by_key(|&(number, _): &(u64, _)| number);
-        let asked: Vec<_> = left.iter().filter_map(|&(number, _, status)| Some((number, status?))).collect();
-        assert_eq!(heard, asked, "feedback exactly when asked: {input:?}");
-        self.outcomes.extend(heard);
-        self.ledger = ledger;
-        self.note_deliveries(input, &step);
-        self.compare(&step.queue);
-        self.queue = Queue::decode(&step.queue.encode()).unwrap();
-        assert_eq!(self.queue, step.queue);
-        Ok(step)
-    }
-
-    /// The ledger after an input, and what leaves: (number, whether its body was stored, the status that is told).
-    #[expect(clippy::type_complexity, reason = "a test's own")]
-    fn expect(
-        &self,
-        input: Input<'_>,
-    ) -> Result<(BTreeMap<u64, Noted>, Vec<(u64, bool, Option<OutcomeStatus>)>), CommandError> {
-        let mut ledger = self.ledger.clone();
-        let mut left = Vec::new();
-        let leave = |left: &mut Vec<_>, number, noted: Noted, is_stored, status| {
-            let is_told = noted.ack.asks_for(status == OutcomeStatus::Success);
-            left.push((number, is_stored, is_told.then_some(status)));
-        };
-        if matches!(input, Input::Purge) {
-            for (number, noted) in std::mem::take(&mut ledger) {
-                leave(&mut left, number, noted, true, OutcomeStatus::Purged);
-            }
-            return Ok((ledger, left));
-        }
-        for noted in ledger.values_mut().filter(|noted| noted.lock.is_some_and(|lock| lock.until.0 <= self.now)) {
-            noted.lock = None;
-            noted.count += u32::from(self.config.lock_expiry_counts);
-        }
-        let sweep = |ledger: &mut BTreeMap<u64, Noted>, left: &mut Vec<_>| {
-            ledger.retain(|&number, noted| {
-                let is_worn = noted.count >= self.config.delivery_count_max;
-                let is_over = noted.lock.is_none() && (is_worn || noted.expiry <= self.now);
-                let status = if is_worn { OutcomeStatus::DeliveryCountExceeded } else { OutcomeStatus::Expired };
-                if is_over {
-                    leave(left, number, *noted, true, status);
-                }
-                !is_over
-            });
-        };
-        sweep(&mut ledger, &mut left);
-        let held = |ledger: &BTreeMap<u64, Noted>, token| {
-            let found = ledger.iter().find(|(_, noted)| noted.lock.is_some_and(|lock| lock.token == token));
-            found.map(|(&number, _)| number).ok_or(CommandError::LockLost)
-        };
-        match input {
-            Input::Enqueue(message) => {
-                if ledger.len() >= self.config.depth_max {
-                    return Err(CommandError::QueueFull);
-                }
-                let expiry = message.expiry().map_or(self.now + 3_600 * SECOND, |expiry| expiry.0);
-                let noted = Noted { ack: message.ack(), expiry, lock: None, count: 0 };
-                if expiry <= self.now {
-                    leave(&mut left, self.queue.next_sequence, noted, false, OutcomeStatus::Expired);
-                } else {
-                    ledger.insert(self.queue.next_sequence, noted);
-                }
-            }
-            Input::Complete(token) | Input::Reject(token) => {
-                let number = held(&ledger, token)?;
-                let is_done = matches!(input, Input::Complete(_));
-                let status = if is_done { OutcomeStatus::Success } else { OutcomeStatus::Rejected };
-                leave(&mut left, number, ledger.remove(&number).unwrap(), true, status);
-            }
-            Input::Abandon(token) | Input::Release(token) => {
-                let noted = ledger.get_mut(&held(&ledger, token)?).unwrap();
-                noted.lock = None;
-                noted.count += u32::from(matches!(input, Input::Abandon(_)));
-            }
-            Input::SessionEnded(ended) => ledger.values_mut().for_each(|noted| {
-                noted.lock = noted.lock.filter(|lock| lock.holder != Holder::Session(ended));
-            }),
-            Input::SessionOpened(opened) => ledger.values_mut().for_each(|noted| {
-                noted.lock = noted.lock.filter(|lock| [Holder::Http, Holder::Session(opened)].contains(&lock.holder));
-            }),
-            Input::Deliver(_) | Input::Purge | Input::Settle => {}
-        }
-        sweep(&mut ledger, &mut left);
-        left.sort_by_key(|&(number, ..)| number);
-        Ok((ledger, left))
-    }
-
-    /// Only the first that wait are handed out, in order, under tokens that never were.
-    fn note_deliveries(&mut self, input: Input<'_>, step: &Step) {
-        let Input::Deliver(take) = input else {
-            assert!(step.delivered.is_empty());
-            return;
-        };
-        let is_held = |noted: &&Noted| noted.lock.is_some_and(|lock| lock.holder == take.holder);
-        let room = take.window.saturating_sub(self.ledger.values().filter(is_held).count()).min(take.count);
-        let waiting = self.ledger.iter().filter(|(_, noted)| noted.lock.is_none()).map(|(&number, _)| number);
-        let expected: Vec<u64> = waiting.take(room).collect();
-        assert_eq!(step.delivered.iter().map(|delivery| delivery.sequence).collect::<Vec<_>>(), expected);
-        for delivery in &step.delivered {
-            let noted = self.ledger.get_mut(&delivery.sequence).unwrap();
-            assert!(noted.expiry > self.now && delivery.delivery_count == noted.count);
-            assert!(self.tokens.iter().all(|&(token, _)| token != delivery.token), "a token comes once");
-            let until = Timestamp(self.now + 10 * SECOND);
-            noted.lock = Some(Lock { token: delivery.token, until, holder: take.holder });
-            self.tokens.push((delivery.token, delivery.sequence));
-        }
-    }
-
-    fn compare(&self, queue: &Queue) {
-        let found: Vec<_> =
-            queue.entries().iter().map(|entry| (entry.sequence, entry.lock, entry.delivery_count)).collect();
-        let expected: Vec<_> = self.ledger.iter().map(|(&number, noted)| (number, noted.lock, noted.count)).collect();
-        assert_eq!(found, expected, "nothing is lost, nothing is there twice");
-        assert!(queue.len() <= self.config.depth_max);
-        assert!(queue.entries().iter().all(|entry| entry.delivery_count < self.config.delivery_count_max));
-        let next = self.ledger.values().map(|noted| noted.lock.map_or(noted.expiry, |lock| lock.until.0)).min();
-        assert_eq!(queue.next_deadline(), next.map(Timestamp));
-        assert!(next.is_none_or(|next| next > self.now), "what is due is done");
-        assert_eq!(queue.has_waiting(), self.ledger.values().any(|noted| noted.lock.is_none()));
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -366,4 +198,17 @@ fn tokens_of_a_deleted_devices_queue_fit_no_other() {
     });
     tokens.sort_unstable();
     assert!(tokens[0] < tokens[1]);
+}
+
+#[test]
+fn locks_last_as_long_as_asked_within_bounds() {
+    let config = CommandConfig::default();
+    for (asked, seconds) in [(None, 60), (Some(90), 90), (Some(0), 5), (Some(u64::MAX), 300)] {
+        let queue =
+            Queue::new().step(Input::Enqueue(&message("m", Ack::None, None)), &config, Timestamp(0)).unwrap().queue;
+        let taken = queue.step(Input::Deliver(Take::by_http(asked, &config, 1)), &config, Timestamp(0)).unwrap();
+        assert_eq!(taken.queue.next_deadline(), Some(Timestamp(seconds * SECOND)));
+    }
+    let take = Take::by_session(session(1), &config, 1);
+    assert_eq!((take.count, take.window, take.lock_seconds), (16, 16, 60));
 }
