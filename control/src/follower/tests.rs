@@ -90,7 +90,7 @@ async fn far_behind_the_log_everything_is_compared() {
     operator.delete(&name("goes", None), Expected::Any).await.unwrap();
     operator.update(&name("changes", None), Expected::Any, status(Status::Disabled)).await.unwrap();
     operator.create(&record("comes", None)).await.unwrap();
-    store.forget_changes().await;
+    store.forget_changes().await.unwrap();
     let mut seen = kinds(&mut follower).await;
     seen.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = [("changes", ChangeKind::Disabled), ("comes", ChangeKind::Created), ("goes", ChangeKind::Deleted)];

@@ -3,7 +3,7 @@
 //!   identity goes, by the store itself (a trigger), so that nothing of a deleted device comes back with its successor.
 //! - Invariants: a [`Batch`] is applied whole or not at all, and is durable when `apply` answers. Versions of a document start at 1 and
 //!   grow by one with each write. Batches that are applied at the same time may share a transaction (group commit), never a fate.
-//! - Limits: a body has at most [`BODY_BYTES_MAX`], a batch [`WRITES_MAX`] writes, a scan [`SCAN_DOCUMENTS_MAX`] documents.
+//! - Limits: a body has at most [`BODY_BYTES_MAX`], a batch [`WRITES_MAX`] writes and 16 MiB, a scan [`SCAN_DOCUMENTS_MAX`] documents.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -60,7 +60,7 @@ pub enum Collection {
     State = 27,
 }
 
-/// Key of a document. Parts have at most 2,048 bytes.
+/// Key of a document. Owner and name have at most [`KEY_BYTES_MAX`](crate::limits::KEY_BYTES_MAX) bytes together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentKey {
     /// What it is.
@@ -165,7 +165,7 @@ pub trait Documents: Send + Sync {
     /// How many there are of a collection, and of an owner if named.
     fn count_documents<'a>(&'a self, collection: Collection, owner: Option<&'a str>) -> PendingDocuments<'a, u64>;
 
-    /// Writes. Answers the new version of each written document, 0 for a removed one.
+    /// Writes, also if the future is dropped after its first poll. Answers the new version of each written document, 0 for a removed one.
     fn apply(&self, batch: Batch) -> PendingDocuments<'_, Vec<i64>, ApplyError>;
 
     /// A number that changes with every change of a collection, whichever process makes it. Only for collections that every node
@@ -199,6 +199,13 @@ impl Collection {
     #[expect(clippy::as_conversions, reason = "the discriminants are the numbers")]
     pub const fn number(self) -> u8 {
         self as u8
+    }
+}
+
+impl Scan {
+    /// `count` within its bound, as databases take it.
+    pub(crate) fn limit(&self) -> i64 {
+        i64::try_from(self.count.min(SCAN_DOCUMENTS_MAX)).unwrap_or(0)
     }
 }
 

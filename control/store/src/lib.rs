@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod documents;
 pub mod error;
+pub mod events;
 pub mod limits;
 pub mod random;
 pub mod registry;
@@ -15,4 +16,4 @@ pub mod store;
 pub use documents::{ApplyError, Batch, Collection, Document, DocumentKey, Documents, Precondition, Scan, Write};
 pub use error::RegistryError;
 pub use registry::{Authentication, Change, ChangeKind, IdentityName, Record, Status};
-pub use store::{SqliteStore, Store};
+pub use store::{Database, SqliteStore, Store};

@@ -26,3 +26,20 @@ pub const PAGE_IDENTITIES_MAX: usize = 1_000;
 pub const CHANGES_KEPT: i64 = 200_000;
 
 const _: () = assert!(INSERT_ROWS_MAX * 18 < 32_766);
+
+/// Owner and name of a document together. PostgreSQL takes at most 2,704 bytes in an entry of an index.
+pub const KEY_BYTES_MAX: usize = 2_304;
+
+/// Bodies and keys of one batch together: 256 writes of 64 KiB.
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Changes and batches that share one transaction. More would make the first of them wait longer than they save.
+pub const GROUP_MEMBERS_MAX: usize = 256;
+
+/// Changes and batches that wait for a transaction. Whoever comes then waits for room.
+pub const QUEUE_MEMBERS_MAX: usize = 1_024;
+
+/// Bytes of batches that wait or are being written, in KiB. Whoever comes then waits for room.
+pub const QUEUE_KIBIBYTES_MAX: usize = 64 * 1024;
+
+const _: () = assert!(BATCH_BYTES_MAX / 1024 < QUEUE_KIBIBYTES_MAX);

@@ -7,9 +7,12 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::documents::Documents;
 use crate::error::RegistryError;
 use crate::registry::{Expected, IdentityName, Record, Update};
 
+mod group;
+mod plan;
 mod proof;
 mod sqlite;
 #[cfg(test)]
@@ -22,11 +25,14 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, RegistryError>> 
 
 /// An identity registry.
 pub trait Store: Send + Sync {
-    /// Adds an identity. A module needs its device.
+    /// Adds an identity. A module needs its device, which has at most `DEVICE_MODULES_MAX`.
     fn create<'a>(&'a self, record: &'a Record) -> Pending<'a, ()>;
 
     /// Reads an identity.
     fn get<'a>(&'a self, name: &'a IdentityName) -> Pending<'a, Option<Record>>;
+
+    /// Reads several, at most `PAGE_IDENTITIES_MAX`; those that are not there are left out. In the order of the names asked for.
+    fn find_many<'a>(&'a self, names: &'a [IdentityName]) -> Pending<'a, Vec<Record>>;
 
     /// Devices in the order of their ids, from the first one behind `after`; at most `count`.
     fn devices<'a>(&'a self, after: Option<&'a str>, count: usize) -> Pending<'a, Vec<Record>>;
@@ -55,6 +61,11 @@ pub trait Store: Send + Sync {
     /// Changes behind `sequence`, oldest first, at most `count`; `None` when the log no longer goes back that far.
     fn changes_since(&self, sequence: i64, count: usize) -> Pending<'_, Option<Vec<LoggedChange>>>;
 }
+
+/// A store of everything.
+pub trait Database: Store + Documents {}
+
+impl<T: Store + Documents> Database for T {}
 
 /// An unfinished import.
 pub trait Import: Send {

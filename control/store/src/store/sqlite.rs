@@ -1,6 +1,6 @@
-//! The registry in one SQLite file: one writer connection, a few readers, WAL.
-//! - Shape: `DIR/registry.sqlite` (mode 0600, directory 0700) with tables `identity` and `change`; triggers fill the log, so that
-//!   a change counts whoever made it.
+//! Identities and documents in one SQLite file: one writing connection, a few reading ones, WAL.
+//! - Shape: `DIR/registry.sqlite` (mode 0600, directory 0700) with tables `identity`, `change` and `document`; triggers fill the log
+//!   and remove a deleted identity's documents, so that a change counts whoever made it. Changes go through `group`, only imports do not.
 //! - Invariants: writers take the write lock when they begin, so a transaction never fails half-way for another writer's sake.
 //! - Limits: a writer waits [`BUSY_TIMEOUT`] for another process, then answers [`RegistryError::Busy`].
 //! - Errors: [`RegistryError`]; a file of a newer version is refused.
@@ -11,30 +11,36 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, Sqlite, Transaction};
 
-use crate::clock;
 use crate::error::RegistryError;
 use crate::limits::PAGE_IDENTITIES_MAX;
-use crate::random;
-use crate::registry::{self, Expected, IdentityName, Record, Update};
+use crate::registry::{Expected, IdentityName, Record, Update};
+use crate::store::group::{GroupCommit, Order};
 use crate::store::{DeviceCounts, Import, LoggedChange, Pending, Store};
 
+mod document;
 mod file;
 mod import;
 mod row;
 mod schema;
+mod writer;
 
 use import::SqliteImport;
+use writer::SqliteWriter;
 
 /// How long a writer waits for another one. An import of 100,000 rows holds the lock for about two seconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
-/// Readers: the follower, and requests of the REST API.
-const READERS: u32 = 3;
+/// Connections that read single rows, or a few by name.
+const READERS: u32 = 4;
+/// Connections that read pages and count. Apart, so that slow scans never keep a look-up waiting.
+const SCANNERS: u32 = 3;
 
 /// A registry in a SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    scanners: SqlitePool,
+    group: GroupCommit,
 }
 
 impl SqliteStore {
@@ -57,38 +63,34 @@ impl SqliteStore {
         let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(wait);
         let writer = writer.connect_with(options.clone()).await?;
         schema::migrate(&writer).await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(wait);
-        let readers = readers.connect_lazy_with(options.read_only(true));
-        Ok(Self { writer, readers })
+        let pool = |connections| {
+            let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(wait);
+            pool.connect_lazy_with(options.clone().read_only(true))
+        };
+        let group = GroupCommit::start(SqliteWriter(writer.clone()));
+        Ok(Self { readers: pool(READERS), scanners: pool(SCANNERS), writer, group })
     }
 
     /// Finishes what is under way and closes the file.
     pub async fn close(&self) {
+        self.group.close().await;
+        self.scanners.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
 
-    /// Empties the change log, as if it had been trimmed.
-    #[cfg(test)]
-    pub(crate) async fn forget_changes(&self) {
-        sqlx::raw_sql("DELETE FROM change").execute(&self.writer).await.unwrap();
+    /// Empties the change log, as if it had been trimmed. For tests of what follows it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    #[doc(hidden)]
+    pub async fn forget_changes(&self) -> Result<(), RegistryError> {
+        sqlx::raw_sql("DELETE FROM change").execute(&self.writer).await?;
+        Ok(())
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, RegistryError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
-    }
-
-    async fn create(&self, record: &Record) -> Result<(), RegistryError> {
-        let mut transaction = self.begin().await?;
-        if record.name.module_id().is_some() {
-            let device = IdentityName::new(record.name.device_id(), None)?;
-            row::find(&mut transaction, &device).await?.ok_or(RegistryError::DeviceNotFound)?;
-        }
-        if row::insert(&mut transaction, std::slice::from_ref(record)).await?.is_empty() {
-            Ok(transaction.commit().await?)
-        } else {
-            Err(registry::exists(&record.name))
-        }
     }
 
     async fn get(&self, name: &IdentityName) -> Result<Option<Record>, RegistryError> {
@@ -96,12 +98,21 @@ impl SqliteStore {
         row::find(&mut connection, name).await
     }
 
+    async fn find_many(&self, names: &[IdentityName]) -> Result<Vec<Record>, RegistryError> {
+        let mut transaction = self.readers.begin().await?;
+        let mut records = Vec::with_capacity(names.len().min(PAGE_IDENTITIES_MAX));
+        for name in names.iter().take(PAGE_IDENTITIES_MAX) {
+            records.extend(row::find(&mut transaction, name).await?);
+        }
+        Ok(records)
+    }
+
     async fn devices(&self, after: Option<&str>, count: usize) -> Result<Vec<Record>, RegistryError> {
         let rows =
             sqlx::query("SELECT * FROM identity WHERE module_id = '' AND device_id > ? ORDER BY device_id LIMIT ?")
                 .bind(after.unwrap_or_default())
                 .bind(page(count))
-                .fetch_all(&self.readers)
+                .fetch_all(&self.scanners)
                 .await?;
         rows.iter().map(row::record).collect()
     }
@@ -111,7 +122,7 @@ impl SqliteStore {
             sqlx::query("SELECT * FROM identity WHERE device_id = ? AND module_id > '' ORDER BY module_id LIMIT ?")
                 .bind(device_id)
                 .bind(page(PAGE_IDENTITIES_MAX))
-                .fetch_all(&self.readers)
+                .fetch_all(&self.scanners)
                 .await?;
         rows.iter().map(row::record).collect()
     }
@@ -123,7 +134,7 @@ impl SqliteStore {
         .bind(after.map_or("", IdentityName::device_id))
         .bind(after.and_then(IdentityName::module_id).unwrap_or_default())
         .bind(page(count))
-        .fetch_all(&self.readers)
+        .fetch_all(&self.scanners)
         .await?;
         rows.iter().map(row::record).collect()
     }
@@ -131,30 +142,12 @@ impl SqliteStore {
     async fn count(&self) -> Result<DeviceCounts, RegistryError> {
         let row =
             sqlx::query("SELECT count(*), count(*) FILTER (WHERE enabled = 0) FROM identity WHERE module_id = ''")
-                .fetch_one(&self.readers)
+                .fetch_one(&self.scanners)
                 .await?;
         let number = |index: usize| -> Result<u64, RegistryError> {
             u64::try_from(row.try_get::<i64, _>(index)?).map_err(|_| RegistryError::Corrupt { what: "count" })
         };
         Ok(DeviceCounts { total: number(0)?, disabled: number(1)? })
-    }
-
-    async fn update(&self, name: &IdentityName, expected: Expected, update: Update) -> Result<Record, RegistryError> {
-        let mut transaction = self.begin().await?;
-        let found = row::find(&mut transaction, name).await?.ok_or_else(|| registry::not_found(name))?;
-        expected.check(found.etag)?;
-        let record = found.updated(update, clock::now(), random::salt()?)?;
-        row::replace(&mut transaction, &record).await?;
-        transaction.commit().await?;
-        Ok(record)
-    }
-
-    async fn delete(&self, name: &IdentityName, expected: Expected) -> Result<(), RegistryError> {
-        let mut transaction = self.begin().await?;
-        let found = row::find(&mut transaction, name).await?.ok_or_else(|| registry::not_found(name))?;
-        expected.check(found.etag)?;
-        row::delete(&mut transaction, name).await?;
-        Ok(transaction.commit().await?)
     }
 
     async fn newest_change(&self) -> Result<i64, RegistryError> {
@@ -188,11 +181,15 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn create<'a>(&'a self, record: &'a Record) -> Pending<'a, ()> {
-        Box::pin(self.create(record))
+        Box::pin(async { self.group.order(Order::Create(record.clone())).await.map(drop) })
     }
 
     fn get<'a>(&'a self, name: &'a IdentityName) -> Pending<'a, Option<Record>> {
         Box::pin(self.get(name))
+    }
+
+    fn find_many<'a>(&'a self, names: &'a [IdentityName]) -> Pending<'a, Vec<Record>> {
+        Box::pin(self.find_many(names))
     }
 
     fn devices<'a>(&'a self, after: Option<&'a str>, count: usize) -> Pending<'a, Vec<Record>> {
@@ -212,11 +209,11 @@ impl Store for SqliteStore {
     }
 
     fn update<'a>(&'a self, name: &'a IdentityName, expected: Expected, update: Update) -> Pending<'a, Record> {
-        Box::pin(self.update(name, expected, update))
+        Box::pin(self.group.order(Order::Update(name.clone(), expected, update)))
     }
 
     fn delete<'a>(&'a self, name: &'a IdentityName, expected: Expected) -> Pending<'a, ()> {
-        Box::pin(self.delete(name, expected))
+        Box::pin(async move { self.group.order(Order::Delete(name.clone(), expected)).await.map(drop) })
     }
 
     fn begin_import(&self) -> Pending<'_, Box<dyn Import>> {
