@@ -158,7 +158,10 @@ mod tests {
 
     #[test]
     fn what_no_queue_can_be_is_refused() {
+        let lock = r#""lock":{"token":8589934599,"until":1500,"session":null}"#;
+        let twice = format!("\"bytes\":0,{lock}");
         for (part, wrong) in [
+            ("\"bytes\":0", &*twice),
             ("\"format\":1", "\"format\":2"),
             ("\"next\":9", "\"next\":8"),
             ("\"sequence\":4", "\"sequence\":8"),

@@ -37,9 +37,10 @@ enum Act {
     Pass(i64),
 }
 
+/// Times are whole seconds, so that things fall on the same instant.
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let ack = prop_oneof![Just(Ack::None), Just(Ack::Positive), Just(Ack::Negative), Just(Ack::Full)];
-    let life = proptest::option::of(-SECOND..30 * SECOND);
+    let life = proptest::option::of((-1..30_i64).prop_map(|seconds| seconds * SECOND));
     let holder = prop_oneof![Just(Holder::Http), (0..2_u32).prop_map(|slot| Holder::Session(session(slot)))];
     let act = prop_oneof![
         8 => (ack, life).prop_map(|(ack, life)| Act::Enqueue(ack, life)),
@@ -48,7 +49,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (0..2_u32).prop_map(Act::SessionEnded),
         1 => (0..2_u32).prop_map(Act::SessionOpened),
         1 => Just(Act::Purge),
-        4 => (-SECOND..12 * SECOND).prop_map(Act::Pass),
+        4 => (-1..12_i64).prop_map(|seconds| Act::Pass(seconds * SECOND)),
     ];
     proptest::collection::vec(act, 0..120)
 }
