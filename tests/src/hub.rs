@@ -27,7 +27,12 @@ pub struct Hub {
     pub mqtts: SocketAddr,
     /// Address of the admin listener.
     pub admin: SocketAddr,
+    /// Address of the HTTPS listener, where there is one.
+    pub https: Option<SocketAddr>,
 }
+
+/// The ports that SDKs know and no others: MQTT over TLS, and HTTPS with WebSocket.
+const SDK_PORTS: (u16, u16) = (8883, 443);
 
 impl Hub {
     /// Starts a hub with this configuration on free ports of 127.0.0.1 and waits until it is ready.
@@ -38,17 +43,26 @@ impl Hub {
         Self::start_at(configuration, Ipv4Addr::LOCALHOST, None)
     }
 
-    /// As [`Self::start`], on another loopback address and with a fixed port for TLS: some SDKs know no other than 8883.
+    /// As [`Self::start`], on 127.77.83.`number` and the ports that SDKs know, under that address as its host name. The number is the
+    /// test's own, so that its ports are free.
     ///
     /// # Errors
     /// When it does not get ready.
-    pub fn start_at(configuration: &str, address: Ipv4Addr, tls_port: Option<u16>) -> Result<Self> {
+    pub fn start_for_sdks(configuration: &str, number: u8) -> Result<Self> {
+        let address = Ipv4Addr::new(127, 77, 83, number);
+        let hub = format!("[hub]\nname = \"hub\"\nhost_names = [\"{address}\"]\n{configuration}");
+        Self::start_at(&hub, address, Some(SDK_PORTS))
+    }
+
+    fn start_at(configuration: &str, address: Ipv4Addr, fixed: Option<(u16, u16)>) -> Result<Self> {
         // Held together until all are chosen, so that no two are the same.
         let free = || TcpListener::bind((address, 0));
         let sockets = [free()?, free()?, free()?];
         let [mqtt, mqtts, admin] = sockets.each_ref().map(TcpListener::local_addr);
-        let mqtts = tls_port.map_or(mqtts?, |port| SocketAddr::new(IpAddr::V4(address), port));
-        let mut hub = Self { directory: tempfile::tempdir()?, child: None, mqtt: mqtt?, mqtts, admin: admin? };
+        let at = |port| SocketAddr::new(IpAddr::V4(address), port);
+        let mqtts = fixed.map_or(mqtts?, |(port, _)| at(port));
+        let https = fixed.map(|(_, port)| at(port));
+        let mut hub = Self { directory: tempfile::tempdir()?, child: None, mqtt: mqtt?, mqtts, admin: admin?, https };
         drop(sockets);
         hub.configure(configuration)?;
         hub.start_again()?;
@@ -87,7 +101,7 @@ impl Hub {
         let mut command = millrace(&["serve"])?;
         command.arg("--config").arg(self.directory.path().join("millrace.toml")).arg("--data-dir").arg(self.data());
         let listeners = [("--mqtt", self.mqtt), ("--mqtts", self.mqtts), ("--admin", self.admin)];
-        for (flag, address) in listeners {
+        for (flag, address) in listeners.into_iter().chain(self.https.map(|https| ("--https", https))) {
             command.arg(flag).arg(address.to_string());
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -190,6 +204,28 @@ impl Hub {
     /// When the command fails.
     pub fn device(&self, arguments: &[&str]) -> Result<String> {
         run(millrace(&["device"])?.args(arguments).arg("--data-dir").arg(self.data()))
+    }
+
+    /// Runs any subcommand of `millrace` on its data directory; answers standard output.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub fn operate(&self, arguments: &[&str]) -> Result<String> {
+        run(millrace(arguments)?.arg("--data-dir").arg(self.data()))
+    }
+
+    /// The connection string of a service policy.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub fn service(&self, policy: &str) -> Result<String> {
+        Ok(self.operate(&["policy", "connection-string", policy])?.trim().to_owned())
+    }
+
+    /// The certificate of its private CA.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.data().join("tls/ca.pem")
     }
 
     /// Makes devices `dev-0` and so on, and a file of their keys for the load generator.

@@ -8,3 +8,4 @@ pub mod load;
 pub mod node;
 pub mod programs;
 pub mod python;
+pub mod sdk;

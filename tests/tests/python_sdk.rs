@@ -1,6 +1,5 @@
 //! The unmodified Python SDK `azure-iot-device`, with the connection string that `millrace device create` printed.
 
-use std::net::Ipv4Addr;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -9,20 +8,15 @@ use millrace_tests::programs::run;
 use millrace_tests::python::{script, venv};
 use serde_json::Value;
 
-/// The SDK knows no other port.
-const TLS_PORT: u16 = 8883;
-
 #[test]
 fn the_python_sdk_connects_sends_and_is_sent_away() -> Result<()> {
     let python = venv()?;
-    // An address of this test's own, so that the fixed port is free.
-    let address = Ipv4Addr::new(127, 77, 83, 1);
-    let mut hub = Hub::start_at(&format!("[hub]\nhost_names = [\"{address}\"]\n"), address, Some(TLS_PORT))?;
+    let mut hub = Hub::start_for_sdks("", 1)?;
     let device = hub.device(&["create", "py-1"])?;
     let marker = hub.scratch().join("sent");
     let mut sdk = Command::new(&python)
         .arg(script("device_sdk.py"))
-        .arg(hub.data().join("tls/ca.pem"))
+        .arg(hub.ca())
         .arg(&marker)
         .env("DEVICE", device.trim())
         .spawn()?;
