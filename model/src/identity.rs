@@ -10,17 +10,26 @@ pub const SAS_METHODS: [&str; 3] = [
     r#"{"scope":"module","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#,
 ];
 
+/// The same of a device's or a module's certificate.
+pub const X509_METHODS: [&str; 2] = [
+    r#"{"scope":"device","type":"x509","issuer":"iothub","acceptingIpFilterRule":null}"#,
+    r#"{"scope":"module","type":"x509","issuer":"iothub","acceptingIpFilterRule":null}"#,
+];
+
 /// The numbers as text; a method that is none of these is JSON, and begins with a brace.
-const SAS_CODES: [&str; 3] = ["0", "1", "2"];
+const CODES: [&str; 5] = ["0", "1", "2", "3", "4"];
+
+/// All methods that have a number.
+fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SAS_METHODS.into_iter().chain(X509_METHODS).zip(CODES)
+}
 
 fn encoded(method: &str) -> &str {
-    let known = SAS_METHODS.iter().zip(SAS_CODES).find(|(known, _)| **known == method);
-    known.map_or(method, |(_, code)| code)
+    known().find(|(known, _)| *known == method).map_or(method, |(_, code)| code)
 }
 
 fn decoded(code: &str) -> &str {
-    let known = SAS_METHODS.iter().zip(SAS_CODES).find(|(_, known)| *known == code);
-    known.map_or(code, |(method, _)| method)
+    known().find(|(_, known)| *known == code).map_or(code, |(method, _)| method)
 }
 
 /// One authenticated identity, encoded once at CONNECT and copied into each batch that it takes part in.
@@ -135,7 +144,7 @@ mod tests {
         };
         let identity = Identity::new(&fields).unwrap();
         assert_eq!(identity.as_ref(), fields);
-        for method in SAS_METHODS {
+        for method in SAS_METHODS.into_iter().chain(X509_METHODS) {
             let identity = Identity::new(&IdentityRef { auth_method: method, ..fields }).unwrap();
             assert_eq!(identity.as_ref().auth_method, method);
             assert!(identity.as_bytes().len() < 16, "the method is not spelled out");

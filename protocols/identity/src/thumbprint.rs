@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
 /// Thumbprint of a certificate.
 #[derive(Clone, Copy)]
@@ -31,6 +32,16 @@ impl Thumbprint {
         let sha1 = || bytes.try_into().map(Self::Sha1);
         let sha256 = || bytes.try_into().map(Self::Sha256);
         sha1().or_else(|_| sha256()).map_err(|_| ThumbprintError)
+    }
+
+    /// Whether it is that of the certificate whose DER form this is.
+    #[must_use]
+    pub fn matches(&self, der: &[u8]) -> bool {
+        let algorithm = match self {
+            Self::Sha1(_) => &SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256(_) => &SHA256,
+        };
+        verify_slices_are_equal(self.as_bytes(), digest::digest(algorithm, der).as_ref()).is_ok()
     }
 
     /// Its bytes: 20 or 32.
@@ -102,8 +113,22 @@ mod tests {
     #[test]
     fn what_is_no_thumbprint_is_refused() {
         let long = "0".repeat(200);
-        for text in ["", "0", "00", &long[..39], &long[..41], &long[..63], &long[..66], &long, &"é".repeat(20), &"g".repeat(40)] {
+        for text in
+            ["", "0", "00", &long[..39], &long[..41], &long[..63], &long[..66], &long, &"é".repeat(20), &"g".repeat(40)]
+        {
             assert_eq!(text.parse::<Thumbprint>(), Err(ThumbprintError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_thumbprint_matches_its_certificate() {
+        // FIPS 180-2, appendices A.1 and B.1.
+        for digits in [
+            "a9993e364706816aba3e25717850c26c9cd0d89d",
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        ] {
+            let thumbprint: Thumbprint = digits.parse().unwrap();
+            assert!(thumbprint.matches(b"abc") && !thumbprint.matches(b"abd"));
         }
     }
 
