@@ -86,3 +86,12 @@ pub const MODEL_DEPTH_MAX: usize = 64;
 
 /// Problems that are told of one model, or of one value.
 pub const PROBLEMS_MAX: usize = 100;
+
+/// Bytes of the id of a model or of an element of one.
+pub const DTMI_BYTES_MAX: usize = MODEL_ID_BYTES_MAX;
+
+/// Contents of an interface after all that it extends, whatever its version of DTDL.
+pub const MODEL_CONTENTS_MAX: usize = 10_000;
+
+/// Interfaces that extend each other in a row.
+pub const EXTENDS_DEPTH_MAX: usize = 10;
