@@ -1,6 +1,6 @@
 //! Chains made with rcgen: good ones, and one for each thing that can be wrong with them.
 
-#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName, DnType,
