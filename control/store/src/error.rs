@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use millrace_model::{Classify, Fault, Kind, NameError};
 use millrace_protocols_identity::KeyError;
+use sqlx::postgres::PgDatabaseError;
 
 /// Why the registry refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -107,12 +108,29 @@ impl Classify for RegistryError {
 
 impl From<sqlx::Error> for RegistryError {
     fn from(error: sqlx::Error) -> Self {
-        // SQLITE_BUSY and its extended forms share the low byte 5, SQLITE_LOCKED has 6.
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
-            Some(5 | 6) => Self::Busy,
-            _ if matches!(error, sqlx::Error::PoolTimedOut) => Self::Busy,
-            _ => Self::Store(error),
-        }
+        let is_busy = match &error {
+            sqlx::Error::PoolTimedOut => true,
+            sqlx::Error::Database(error) => {
+                let code = error.code().unwrap_or_default();
+                // The two databases' codes are numbers of different kinds.
+                if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+                    is_busy_in_postgres(&code)
+                } else {
+                    is_busy_in_sqlite(&code)
+                }
+            }
+            _ => false,
+        };
+        if is_busy { Self::Busy } else { Self::Store(error) }
     }
+}
+
+/// `SQLITE_BUSY` and its extended forms share the low byte 5, `SQLITE_LOCKED` has 6.
+fn is_busy_in_sqlite(code: &str) -> bool {
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
+/// A lock not granted in time, a session ended for idling, too many connections, a server that stops or starts.
+fn is_busy_in_postgres(code: &str) -> bool {
+    matches!(code, "55P03" | "25P03" | "53300" | "57P01" | "57P02" | "57P03")
 }

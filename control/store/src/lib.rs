@@ -16,4 +16,4 @@ pub mod store;
 pub use documents::{ApplyError, Batch, Collection, Document, DocumentKey, Documents, Precondition, Scan, Write};
 pub use error::RegistryError;
 pub use registry::{Authentication, Change, ChangeKind, IdentityName, Record, Status};
-pub use store::{Database, SqliteStore, Store};
+pub use store::{Database, PostgresStore, SqliteStore, Store, open};

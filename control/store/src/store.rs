@@ -5,19 +5,26 @@
 //! - Errors: [`RegistryError`].
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::documents::Documents;
 use crate::error::RegistryError;
+use crate::limits::PAGE_IDENTITIES_MAX;
 use crate::registry::{Expected, IdentityName, Record, Update};
 
+#[cfg(test)]
+mod document_suite;
 mod group;
 mod plan;
+mod postgres;
 mod proof;
 mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;
 
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 /// What a store's methods return; boxed, so that stores can be chosen at run time.
@@ -67,6 +74,17 @@ pub trait Database: Store + Documents {}
 
 impl<T: Store + Documents> Database for T {}
 
+/// Opens the database at `url` (`postgres://...`) or, without one, the SQLite file in `data_dir`, which is made if it is not there.
+///
+/// # Errors
+/// When it cannot be opened, or was written by a newer version.
+pub async fn open(url: Option<&str>, data_dir: &Path) -> Result<Arc<dyn Database>, RegistryError> {
+    Ok(match url {
+        Some(url) => Arc::new(PostgresStore::open(url).await?),
+        None => Arc::new(SqliteStore::open(data_dir).await?),
+    })
+}
+
 /// An unfinished import.
 pub trait Import: Send {
     /// Adds identities; returns the positions in `records` of those that are there already, which are left out.
@@ -94,4 +112,9 @@ pub struct DeviceCounts {
     pub total: u64,
     /// Those that may not connect.
     pub disabled: u64,
+}
+
+/// `count` within its bound, as databases take it.
+fn page(count: usize) -> i64 {
+    i64::try_from(count.min(PAGE_IDENTITIES_MAX)).unwrap_or(i64::MAX)
 }

@@ -15,7 +15,7 @@ use crate::error::RegistryError;
 use crate::limits::PAGE_IDENTITIES_MAX;
 use crate::registry::{Expected, IdentityName, Record, Update};
 use crate::store::group::{GroupCommit, Order};
-use crate::store::{DeviceCounts, Import, LoggedChange, Pending, Store};
+use crate::store::{DeviceCounts, Import, LoggedChange, Pending, Store, page};
 
 mod document;
 mod file;
@@ -230,10 +230,6 @@ impl Store for SqliteStore {
     fn changes_since(&self, sequence: i64, count: usize) -> Pending<'_, Option<Vec<LoggedChange>>> {
         Box::pin(self.changes_since(sequence, count))
     }
-}
-
-fn page(count: usize) -> i64 {
-    i64::try_from(count.min(PAGE_IDENTITIES_MAX)).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

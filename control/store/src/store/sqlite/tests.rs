@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::limits::CHANGES_KEPT;
+use crate::store::document_suite;
 use crate::store::suite::{every_check, name, record};
 
 async fn open() -> (tempfile::TempDir, SqliteStore) {
@@ -15,6 +16,11 @@ async fn open() -> (tempfile::TempDir, SqliteStore) {
 #[tokio::test]
 async fn does_what_every_store_must() {
     every_check(open).await;
+}
+
+#[tokio::test]
+async fn keeps_documents_as_every_store_must() {
+    document_suite::every_check(open).await;
 }
 
 #[tokio::test]
