@@ -4,7 +4,7 @@
 //! - Units: sums of integers are exact; sums and averages leave out what is no number, `min` and `max` what cannot be compared,
 //!   `count(member)` rows that lack it.
 //! - Limits: [`GROUPS_MAX`] groups of [`GROUP_BYTES_MAX`] bytes together.
-//! - Errors: [`GroupsFull`].
+//! - Errors: [`GroupsFull`]; the answer is given up then, because counts of only some groups would look complete.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -40,7 +40,7 @@ struct Group {
 struct State {
     /// Rows, or numbers of a sum or average.
     count: u64,
-    /// Exact part of a sum: 2^64 summands of 2^63 do not fit, 2^63 do.
+    /// Exact part of a sum: as many integers as can be counted fit.
     integers: i128,
     floats: f64,
     best: Option<Value>,
@@ -65,22 +65,30 @@ impl<'a> Aggregation<'a> {
     pub fn add(&mut self, row: &Value) -> Result<(), GroupsFull> {
         let members: Vec<_> = self.by.iter().map(|path| path.find(row)).collect();
         let key: Vec<_> = members.iter().map(|member| member.map(key_of)).collect();
-        let key_bytes: usize = key.iter().flatten().map(String::len).sum();
-        let has_room = self.groups.len() < GROUPS_MAX && self.bytes + key_bytes <= GROUP_BYTES_MAX;
+        let bytes = self.bytes + self.group_bytes(&key);
+        let has_room = self.groups.len() < GROUPS_MAX && bytes <= GROUP_BYTES_MAX;
         let group = match self.groups.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(_) if !has_room => return Err(GroupsFull),
             Entry::Vacant(entry) => {
-                self.bytes += key_bytes;
+                self.bytes = bytes;
                 entry.insert(Group::new(members.into_iter().map(|member| member.cloned()).collect(), self.items.len()))
             }
         };
         for (state, item) in group.states.iter_mut().zip(self.items) {
             if let Column::Aggregate(aggregate, path) = &item.column {
+                self.bytes -= state.text_bytes();
                 state.add(*aggregate, path.as_ref().map(|path| path.find(row)));
+                self.bytes += state.text_bytes();
             }
         }
-        Ok(())
+        if self.bytes <= GROUP_BYTES_MAX { Ok(()) } else { Err(GroupsFull) }
+    }
+
+    /// Bytes of a new group; its members are kept twice, as a key and as values.
+    fn group_bytes(&self, key: &[Option<String>]) -> usize {
+        let key_bytes: usize = key.iter().flatten().map(String::len).sum();
+        size_of::<Group>() + 2 * (key_bytes + size_of_val(key)) + self.items.len() * size_of::<State>()
     }
 
     /// The rows of the answer, always in the same order.
@@ -139,6 +147,11 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// Bytes of the text that is the least or greatest so far.
+    fn text_bytes(&self) -> usize {
+        self.best.as_ref().and_then(Value::as_str).map_or(0, str::len)
     }
 
     /// `None` when there is nothing to tell.

@@ -117,7 +117,7 @@ impl Condition {
 /// `FROM devices | devices.modules`
 fn from(cursor: &mut Cursor<'_>) -> Result<Source, QueryError> {
     let start = cursor.position();
-    match source(cursor)? {
+    match source(cursor, "FROM")? {
         source @ (Source::Devices | Source::Modules) => Ok(source),
         _ => Err(cursor.problem(start, Problem::OtherSource("devices and devices.modules"))),
     }

@@ -18,8 +18,8 @@ pub const GROUP_MEMBERS_MAX: usize = 8;
 /// Most groups of one answer. Beyond it a query is refused rather than answered in part.
 pub const GROUPS_MAX: usize = 10_000;
 
-/// Most bytes that the groups of one answer are told apart by, so that few groups of long texts are bounded too.
-pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most bytes of the groups of one answer, so that few groups of long texts or many columns are bounded too.
+pub const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Longest text that an expression may build; a longer one is undefined. A twin section has at most 32 KiB.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use crate::condition::Condition;
-use crate::error::{Problem, QueryError};
+use crate::error::QueryError;
 use crate::evaluate::truth;
 use crate::keys::{KeyHint, values_of};
 use crate::needs::Needs;
@@ -29,23 +29,20 @@ impl Query {
     /// # Errors
     /// Says what is wrong with it, and where.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        Statement::parse(text).map(|statement| Self { statement })
+        Statement::parse(text, None).map(|statement| Self { statement })
     }
 
-    /// Reads a query where only one collection is asked, as the provisioning service has it. `*` alone, which some clients send, and
+    /// Reads a query where the address says which collection is asked, as the provisioning service has it. What is named behind FROM
+    /// does not matter there: clients ask registrations with `SELECT * FROM enrollmentGroups`. `*` alone, which some clients send, and
     /// nothing at all ask for all of it.
     ///
     /// # Errors
-    /// Says what is wrong with it, and where; also when it asks another collection.
+    /// Says what is wrong with it, and where.
     pub fn parse_for(source: Source, text: &str) -> Result<Self, QueryError> {
         if matches!(text.trim(), "" | "*") {
             return Ok(Self { statement: Statement::all(source) });
         }
-        let query = Self::parse(text)?;
-        if query.source() == source {
-            return Ok(query);
-        }
-        Err(QueryError::at(text, 0, Problem::OtherSource(source.name())))
+        Statement::parse(text, Some(source)).map(|statement| Self { statement })
     }
 
     /// What it asks.

@@ -77,7 +77,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Key of the row behind which the page begins; empty at the start of the collection.
+    /// Key of the row behind which the page begins; empty at the start of the collection. It comes from the client: a place to begin in
+    /// what the client may read, and no right to read anything.
     #[must_use]
     pub fn after(&self) -> &[Box<str>] {
         &self.start

@@ -160,6 +160,12 @@ impl Source {
         }
     }
 
+    /// Whether the hub has it; else the provisioning service does.
+    #[must_use]
+    pub const fn is_of_hub(self) -> bool {
+        matches!(self, Self::Devices | Self::Modules | Self::Jobs)
+    }
+
     /// The member that its rows are looked up by.
     #[must_use]
     pub const fn key(self) -> &'static str {

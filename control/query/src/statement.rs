@@ -1,6 +1,7 @@
 //! Tokens -> a whole query, with its names checked and in the hub's spelling.
 //! - Shape: SELECT [TOP n] (* | item (, item)*) FROM source [WHERE condition] [GROUP BY path (, path)*];
-//!   item = (path | count() | (avg | sum | min | max)(path)) [AS name].
+//!   item = (path | count() | (avg | sum | min | max)(path)) [AS name]. A path is called by its last key, an aggregate without a name
+//!   `$1`, the next one `$2`, as the hub calls them.
 //! - Not here: ORDER BY, JOIN and queries within queries, which the hub does not have either.
 
 use std::collections::BTreeSet;
@@ -64,12 +65,14 @@ impl Statement {
         Self { top: None, items: Vec::new(), source, condition: None, groups: Vec::new() }
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, QueryError> {
+    /// Reads a query. Where the caller says which collection is asked, the name behind FROM only has to be one.
+    pub(crate) fn parse(text: &str, asked: Option<Source>) -> Result<Self, QueryError> {
         let cursor = &mut Cursor::new(text)?;
         expect(cursor, "SELECT", "SELECT")?;
         let top = top(cursor)?;
         let written = items(cursor)?;
-        let source = source(cursor)?;
+        let named = source(cursor, if written.is_empty() { "FROM" } else { "',', AS or FROM" })?;
+        let source = asked.unwrap_or(named);
         let mut condition = cursor.takes_keyword("WHERE").then(|| cursor.condition()).transpose()?;
         if let Some(condition) = &mut condition {
             condition.each_path_mut(&|path| source.resolve(path));
@@ -126,8 +129,8 @@ impl Aggregate {
 }
 
 /// `FROM source`
-pub(crate) fn source(cursor: &mut Cursor<'_>) -> Result<Source, QueryError> {
-    expect(cursor, "FROM", "',', AS or FROM")?;
+pub(crate) fn source(cursor: &mut Cursor<'_>, expected: &'static str) -> Result<Source, QueryError> {
+    expect(cursor, "FROM", expected)?;
     let start = cursor.position();
     let name = cursor.path("a collection such as devices")?.to_string();
     Source::from_name(&name).ok_or_else(|| cursor.problem(start, Problem::UnknownSource(name)))
@@ -201,7 +204,7 @@ fn alias(cursor: &mut Cursor<'_>) -> Result<Box<str>, QueryError> {
     if path.is(path.name()) {
         return Ok(path.name().into());
     }
-    Err(cursor.problem(start, Problem::Expected { expected, found: path.to_string() }))
+    Err(cursor.problem(start, Problem::Expected { expected, found: format!("'{path}'") }))
 }
 
 fn groups(cursor: &mut Cursor<'_>, source: Source) -> Result<Vec<Path>, QueryError> {
@@ -231,20 +234,22 @@ fn finish(
     cursor: &Cursor<'_>,
 ) -> Result<Vec<Item>, QueryError> {
     let grouped = !groups.is_empty() || written.iter().any(|item| item.column.is_aggregate());
-    let mut names = BTreeSet::new();
+    let (mut names, mut unnamed) = (BTreeSet::new(), 0);
     let mut items = Vec::with_capacity(written.len());
     for Written { mut column, alias, start } in written {
         if let Column::Member(path) | Column::Aggregate(_, Some(path)) = &mut column {
             source.resolve(path);
         }
-        let usual = match &column {
+        let name = match &column {
             Column::Member(path) if grouped && !groups.contains(path) => {
                 return Err(cursor.problem(start, Problem::NotGrouped(path.to_string())));
             }
-            Column::Member(path) => path.name(),
-            Column::Aggregate(aggregate, _) => aggregate.name(),
+            Column::Member(path) => alias.unwrap_or_else(|| path.name().into()),
+            Column::Aggregate(..) => alias.unwrap_or_else(|| {
+                unnamed += 1;
+                format!("${unnamed}").into()
+            }),
         };
-        let name = alias.unwrap_or_else(|| usual.into());
         if !names.insert(name.clone()) {
             return Err(cursor.problem(start, Problem::NameTwice(name.into())));
         }
