@@ -36,7 +36,7 @@ pub(crate) fn values_of<'a>(condition: &'a Expression, member: &str) -> Option<B
             known.reduce(|left, right| left.intersection(&right).copied().collect())
         }
         Expression::Any(operands) => operands.iter().try_fold(BTreeSet::new(), |mut all, operand| {
-            all.append(&mut values_of(operand, member)?);
+            all.extend(values_of(operand, member)?);
             Some(all)
         }),
         Expression::Constant(Datum::Bool(false)) => Some(BTreeSet::new()),
