@@ -62,9 +62,9 @@ pub(crate) struct DeviceArguments {
 /// `millrace serve`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --config and addresses it listens for MQTT on 127.0.0.1:1883, for MQTT over TLS on 127.0.0.1:8883 (with a private CA,
-made on first start: DIR/tls/ca.pem), and for metrics, health and the service API on 127.0.0.1:9464. Every message goes to
-Parquet files in DIR/parquet. SIGHUP, or a change of the file, loads new routes and certificates; a bad file changes nothing.
+Without --config and addresses it listens on 127.0.0.1: for MQTT on port 1883, for MQTT over TLS on 8883 (with a private CA, made on
+first start: DIR/tls/ca.pem), for HTTPS and MQTT over WebSocket on 443 where the system allows it, and for metrics, health and the
+service API on 9464. Every message goes to Parquet files in DIR/parquet. SIGHUP, or a change of the file, loads new routes and certificates; a bad file changes nothing.
 
 Exit codes: 0 drained and stopped, 1 failed, 2 wrong usage or configuration.")]
 pub(crate) struct ServeArguments {
@@ -80,6 +80,9 @@ pub(crate) struct ServeArguments {
     /// Listen for MQTT over TLS on this address.
     #[arg(long, value_name = "ADDR")]
     pub(crate) mqtts: Option<SocketAddr>,
+    /// Listen for HTTPS on this address: device API, MQTT over WebSocket, service API, file uploads, provisioning.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) https: Option<SocketAddr>,
     /// Serve metrics, health and the service API on this address.
     #[arg(long, value_name = "ADDR")]
     pub(crate) admin: Option<SocketAddr>,

@@ -24,7 +24,8 @@ use crate::output::Failure;
 
 /// Runs the hub until SIGTERM or Ctrl-C.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
-    let flags = Flags { mqtt: arguments.mqtt, mqtts: arguments.mqtts, admin: arguments.admin };
+    let ServeArguments { mqtt, mqtts, https, admin, .. } = *arguments;
+    let flags = Flags { mqtt, mqtts, https, admin };
     let config = load(arguments.config.as_deref(), &flags)?;
     logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;

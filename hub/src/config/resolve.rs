@@ -16,7 +16,7 @@ use toml::de::DeValue;
 
 use super::document::{Document, Problem};
 use super::sections::{
-    AdminSection, DeadLetterSection, HubSection, IngestSection, ListenerSection, LogSection, ShutdownSection,
+    AdminSection, DatabaseSection, DeadLetterSection, HttpsSection, HubSection, IngestSection, ListenerSection, LogSection, ShutdownSection,
     TlsSection,
 };
 
@@ -29,6 +29,9 @@ const ENDPOINTS_MAX: usize = 64;
 /// Shards of one node: a thread, a journal and a set of sockets each.
 const SHARDS_MAX: u16 = 256;
 
+/// Where metrics, health and the service API are, unless told otherwise.
+const ADMIN_PORT: u16 = 9464;
+
 /// An hour: whoever waits longer wants to be told, not to wait.
 const DRAIN_SECONDS_MAX: u64 = 3600;
 
@@ -37,7 +40,16 @@ const DRAIN_SECONDS_MAX: u64 = 3600;
 pub(crate) struct Flags {
     pub(crate) mqtt: Option<SocketAddr>,
     pub(crate) mqtts: Option<SocketAddr>,
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+}
+
+/// The HTTPS listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HttpsListener {
+    pub(crate) address: SocketAddr,
+    /// Nobody asked for it: where the system does not allow the standard port, the hub goes on without.
+    pub(crate) is_default: bool,
 }
 
 /// Where messages can be sent to.
@@ -68,7 +80,9 @@ pub(crate) struct RoutingConfig {
 pub(crate) struct Config {
     pub(crate) hub_name: String,
     pub(crate) ingest: IngestConfig,
+    pub(crate) https: Option<HttpsListener>,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) database: DatabaseSection,
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) journal: JournalConfig,
     pub(crate) registry: RegistryConfig,
@@ -86,7 +100,9 @@ impl Config {
         let hub: HubSection = document.section("hub");
         let mqtt: ListenerSection = document.section("mqtt");
         let mqtts: ListenerSection = document.section("mqtts");
+        let https: HttpsSection = document.section("https");
         let admin: AdminSection = document.section("admin");
+        let database: DatabaseSection = document.section("database");
         let tls: TlsSection = document.section("tls");
         let ingest: IngestSection = document.section("ingest");
         let journal: JournalConfig = document.section("journal");
@@ -104,7 +120,8 @@ impl Config {
                 .push(Problem::new(format!("shutdown: drain_seconds must be at most {DRAIN_SECONDS_MAX}")));
         }
         let certificate = certificate(&mut document, tls);
-        let (listeners, admin) = addresses(flags, &mqtt, &mqtts, &admin);
+        let Addresses { listeners, https } = addresses(flags, &mqtt, &mqtts, &https);
+        let admin = flags.admin.or(admin.listen).or_else(|| Some(local(ADMIN_PORT)));
         check_acknowledge(&mut document, &listeners, &endpoints);
         let problems = document.finish();
         if !problems.is_empty() {
@@ -125,7 +142,9 @@ impl Config {
                 host_names: hub.host_names,
                 connect_seconds_max: ingest.connect_seconds_max,
             },
+            https,
             admin,
+            database,
             certificate,
             journal,
             registry,
@@ -138,25 +157,31 @@ impl Config {
     }
 }
 
+const fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// Where devices are listened to.
+struct Addresses {
+    listeners: Vec<ListenerConfig>,
+    https: Option<HttpsListener>,
+}
+
 /// Without any address named, the standard ports of 127.0.0.1.
-fn addresses(
-    flags: &Flags,
-    mqtt: &ListenerSection,
-    mqtts: &ListenerSection,
-    admin: &AdminSection,
-) -> (Vec<ListenerConfig>, Option<SocketAddr>) {
-    let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+fn addresses(flags: &Flags, mqtt: &ListenerSection, mqtts: &ListenerSection, https: &HttpsSection) -> Addresses {
     let mut plain = flags.mqtt.or(mqtt.listen);
     let mut tls = flags.mqtts.or(mqtts.listen);
-    if plain.is_none() && tls.is_none() {
+    let https = flags.https.or(https.listen);
+    let mut https = https.map(|address| HttpsListener { address, is_default: false });
+    if plain.is_none() && tls.is_none() && https.is_none() {
         (plain, tls) = (Some(local(1883)), Some(local(8883)));
+        https = Some(HttpsListener { address: local(443), is_default: true });
     }
     let listener = |address: Option<SocketAddr>, transport, section: &ListenerSection| {
         address.map(|address| ListenerConfig { address, transport, acknowledge: section.acknowledge })
     };
     let listeners = [listener(plain, Transport::Tcp, mqtt), listener(tls, Transport::Tls, mqtts)];
-    let admin = flags.admin.or(admin.listen).or_else(|| Some(local(9464)));
-    (listeners.into_iter().flatten().collect(), admin)
+    Addresses { listeners: listeners.into_iter().flatten().collect(), https }
 }
 
 fn check_all(

@@ -32,6 +32,23 @@ pub(crate) struct ListenerSection {
     pub(crate) acknowledge: AcknowledgeLevel,
 }
 
+/// `[https]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpsSection {
+    /// Address of device API, MQTT over WebSocket, service API, file uploads and provisioning; without it 127.0.0.1:443, if no other
+    /// listener is named.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DatabaseSection {
+    /// File that holds the URL of a PostgreSQL database (`postgres://user:password@host/name`); without it, SQLite in the data directory.
+    pub(crate) url_file: Option<PathBuf>,
+}
+
 /// `[admin]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
