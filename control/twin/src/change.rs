@@ -53,8 +53,8 @@ impl Twin {
             check::sizes(SectionName::Tags, &twin.tags)?;
         }
         if let Some(patch) = &written.desired {
-            twin.desired = self.desired.merged(patch, now, true);
-            check::sizes(SectionName::Desired, twin.desired.values())?;
+            twin.desired.merge(patch, now, true);
+            check::sizes(SectionName::Desired, twin.desired())?;
         }
         let given = Given { tags: written.tags.as_ref(), desired: written.desired.as_ref(), reported: None };
         let event = event::update(&twin, &given);
@@ -75,11 +75,10 @@ impl Twin {
     ) -> Result<Change, TwinError> {
         let written = self.written(expected_etag, body)?;
         let mut twin = Self { version: self.version.saturating_add(1), tags: Map::new(), ..self.clone() };
-        // As a merge into nothing, because nulls stand for members that are not to be there.
         merge_values(&mut twin.tags, &written.tags.unwrap_or_default());
         check::sizes(SectionName::Tags, &twin.tags)?;
-        twin.desired = self.desired.replaced(&written.desired.unwrap_or_default(), now, true);
-        check::sizes(SectionName::Desired, twin.desired.values())?;
+        twin.desired.replace(&written.desired.unwrap_or_default(), now, true);
+        check::sizes(SectionName::Desired, twin.desired())?;
         let notice = (twin.desired_version(), json_bytes(&twin.desired.for_device()));
         let event = event::replace(&twin);
         Ok(twin.into_change(Some(notice), event))
@@ -106,9 +105,9 @@ impl Twin {
 
     fn report(&self, patch: &Map<String, Value>, now: Timestamp) -> Result<Change, TwinError> {
         check::patch(SectionName::Reported, patch)?;
-        let reported = self.reported.merged(patch, now, false);
-        check::sizes(SectionName::Reported, reported.values())?;
-        let twin = Self { reported, ..self.clone() };
+        let mut twin = self.clone();
+        twin.reported.merge(patch, now, false);
+        check::sizes(SectionName::Reported, twin.reported())?;
         let event = event::update(&twin, &Given { reported: Some(patch), ..Given::default() });
         Ok(twin.into_change(None, event))
     }

@@ -93,6 +93,8 @@ impl Sizes {
 
     fn add(&mut self, value: &Value) {
         self.values += 1;
+        // A comma, which the last one has not.
+        self.stored += 1;
         match value {
             Value::Null => self.stored += 4,
             Value::Bool(_) => {
@@ -105,7 +107,7 @@ impl Sizes {
             }
             Value::String(text) => {
                 self.counted += text.chars().filter(|character| !character.is_control()).count();
-                self.stored += stored_bytes(text) + 1;
+                self.stored += stored_bytes(text);
             }
             Value::Array(elements) => {
                 self.stored += 2;

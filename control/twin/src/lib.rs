@@ -17,6 +17,8 @@ pub mod json;
 pub mod limits;
 mod path;
 mod section;
+#[cfg(test)]
+mod tests;
 mod time;
 mod twin;
 mod view;

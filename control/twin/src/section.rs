@@ -57,19 +57,17 @@ impl Properties {
         &self.metadata
     }
 
-    /// Their next version, with a patch merged in. `has_versions`: whether the metadata tell versions.
-    pub(crate) fn merged(&self, patch: &Map<String, Value>, now: Timestamp, has_versions: bool) -> Self {
-        let mut next = self.clone();
-        next.version = self.version.saturating_add(1);
-        let stamp = Stamp { updated: now, version: if has_versions { next.version } else { 0 } };
-        merge(&mut next.values, &mut next.metadata, patch, stamp);
-        next
+    /// Makes them their next version, with a patch merged in. `has_versions`: whether the metadata tell versions.
+    pub(crate) fn merge(&mut self, patch: &Map<String, Value>, now: Timestamp, has_versions: bool) {
+        self.version = self.version.saturating_add(1);
+        let stamp = Stamp { updated: now, version: if has_versions { self.version } else { 0 } };
+        merge(&mut self.values, &mut self.metadata, patch, stamp);
     }
 
-    /// Their next version, with nothing of what was.
-    pub(crate) fn replaced(&self, values: &Map<String, Value>, now: Timestamp, has_versions: bool) -> Self {
-        let empty = Self { version: self.version, ..Self::fresh() };
-        empty.merged(values, now, has_versions)
+    /// Makes them their next version, with nothing of what was. A merge into nothing, because nulls name what is not to be there.
+    pub(crate) fn replace(&mut self, values: &Map<String, Value>, now: Timestamp, has_versions: bool) {
+        *self = Self { version: self.version, ..Self::fresh() };
+        self.merge(values, now, has_versions);
     }
 
     /// As the device sees them.

@@ -49,11 +49,11 @@ impl Reader<'_> {
         scope: &Scope<'_>,
         depth: usize,
     ) -> Option<Schema> {
-        let Some(left) = self.schemas_left.checked_sub(1) else {
+        self.schemas_left = self.schemas_left.checked_sub(1)?;
+        if self.schemas_left == 0 {
+            // Told once; every further one is only left out.
             self.problems.add(path, "the document has more schemas than can be kept");
-            return None;
-        };
-        self.schemas_left = left;
+        }
         match schema {
             Some(Value::String(name)) => self.schema_by_name(path, name, scope, depth),
             Some(Value::Object(members)) => {
