@@ -1,6 +1,7 @@
-//! The hub's own keys: shared access policies, each with what it permits.
-//! - Source: Azure IoT Hub, access control with shared access policies: five policies with these names.
-//! - Shape: `DIR/policies.json`, mode 0600: `{"iothubowner": {"primary": "...", "secondary": "..."}, ...}`
+//! The hub's own keys: shared access policies, each with what it permits; and those of its provisioning service.
+//! - Source: Azure IoT Hub, access control with shared access policies: five policies with these names; Azure DPS: one.
+//! - Shape: `DIR/policies.json`, mode 0600: `{"iothubowner": {"primary": "...", "secondary": "..."}, ...}`, and
+//!   `DIR/provisioning-policies.json` likewise, so that either service can hand out keys that are worth nothing at the other.
 //! - Invariants: made once, by whichever program comes first; two that start together agree. `Debug` shows no key.
 
 use std::collections::BTreeMap;
@@ -22,12 +23,18 @@ use millrace_control_store::random;
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "policies.json";
 
+/// Name of the file with the provisioning service's policies.
+pub const PROVISIONING_FILE_NAME: &str = "provisioning-policies.json";
+
 /// Policy that may do everything.
 pub const OWNER: &str = "iothubowner";
 
+/// Policy that may do everything at the provisioning service, and nothing at the hub.
+pub const PROVISIONING_OWNER: &str = "provisioningserviceowner";
+
 /// A set of permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Permissions(u8);
+pub struct Permissions(u16);
 
 impl Permissions {
     /// Read identities.
@@ -38,6 +45,16 @@ impl Permissions {
     pub const SERVICE_CONNECT: Self = Self(4);
     /// Act as any device.
     pub const DEVICE_CONNECT: Self = Self(8);
+    /// Change the provisioning service's own settings.
+    pub const SERVICE_CONFIG: Self = Self(16);
+    /// Read enrollments.
+    pub const ENROLLMENT_READ: Self = Self(32);
+    /// Create, change and delete enrollments.
+    pub const ENROLLMENT_WRITE: Self = Self(64);
+    /// Read what became of registrations.
+    pub const REGISTRATION_STATUS_READ: Self = Self(128);
+    /// Delete registrations.
+    pub const REGISTRATION_STATUS_WRITE: Self = Self(256);
 
     /// Whether all of `wanted` are in this set.
     #[must_use]
@@ -54,7 +71,10 @@ impl BitOr for Permissions {
     }
 }
 
-/// Names of the policies and what they permit.
+/// Names of policies and what they permit.
+type PolicySet = [(&'static str, Permissions)];
+
+/// The hub's.
 const POLICIES: [(&str, Permissions); 5] = [
     ("device", Permissions::DEVICE_CONNECT),
     (OWNER, Permissions(15)),
@@ -62,6 +82,9 @@ const POLICIES: [(&str, Permissions); 5] = [
     ("registryReadWrite", Permissions(3)),
     ("service", Permissions::SERVICE_CONNECT),
 ];
+
+/// Likewise at the provisioning service.
+const PROVISIONING_POLICIES: [(&str, Permissions); 1] = [(PROVISIONING_OWNER, Permissions(16 | 32 | 64 | 128 | 256))];
 
 /// One policy.
 #[derive(Debug, Clone)]
@@ -82,19 +105,31 @@ impl Policies {
     /// # Errors
     /// When the file cannot be read, written or understood.
     pub fn open(data_dir: &Path) -> Result<Self, RegistryError> {
-        let path = data_dir.join(FILE_NAME);
+        Self::open_file(data_dir, FILE_NAME, &POLICIES)
+    }
+
+    /// Likewise those of the provisioning service.
+    ///
+    /// # Errors
+    /// When the file cannot be read, written or understood.
+    pub fn open_provisioning(data_dir: &Path) -> Result<Self, RegistryError> {
+        Self::open_file(data_dir, PROVISIONING_FILE_NAME, &PROVISIONING_POLICIES)
+    }
+
+    fn open_file(data_dir: &Path, name: &str, set: &PolicySet) -> Result<Self, RegistryError> {
+        let path = data_dir.join(name);
         let failed = |source| RegistryError::File { path: path.clone(), source };
-        match File::open(&path) {
+        let stored = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create(data_dir, &path).map_err(|error| match error {
+                create(data_dir, name, set).map_err(|error| match error {
                     CreateError::Random(error) => error,
                     CreateError::File(error) => failed(error),
                 })?;
                 read(File::open(&path).map_err(failed)?).map_err(failed)?
             }
             file => read(file.map_err(failed)?).map_err(failed)?,
-        }
-        .try_into()
+        };
+        stored.policies(set).ok_or(RegistryError::Corrupt { what: "file of policies" })
     }
 
     /// The policy of that name.
@@ -121,21 +156,15 @@ impl Drop for StoredKeys {
     }
 }
 
-impl TryFrom<Stored> for Policies {
-    type Error = RegistryError;
-
-    fn try_from(stored: Stored) -> Result<Self, RegistryError> {
-        let policy = |(name, permissions): (&'static str, Permissions)| {
-            let keys = stored.0.get(name)?;
+impl Stored {
+    /// The policies of a set; `None` when one is missing or has no good keys.
+    fn policies(&self, set: &PolicySet) -> Option<Policies> {
+        let policy = |&(name, permissions): &(&'static str, Permissions)| {
+            let keys = self.0.get(name)?;
             let keys = [Key::from_base64(&keys.primary).ok()?, Key::from_base64(&keys.secondary).ok()?];
             Some((name, Policy { permissions, keys: Arc::new(keys) }))
         };
-        POLICIES
-            .into_iter()
-            .map(policy)
-            .collect::<Option<_>>()
-            .map(Self)
-            .ok_or(RegistryError::Corrupt { what: "policies.json" })
+        set.iter().map(policy).collect::<Option<_>>().map(Policies)
     }
 }
 
@@ -150,20 +179,20 @@ impl From<io::Error> for CreateError {
     }
 }
 
-/// Writes new policies beside `path` and links them to it, which fails harmlessly if another program was first.
-fn create(data_dir: &Path, path: &Path) -> Result<(), CreateError> {
+/// Writes new policies beside the file and links them to it, which fails harmlessly if another program was first.
+fn create(data_dir: &Path, file_name: &str, set: &PolicySet) -> Result<(), CreateError> {
     let mut stored = Stored(BTreeMap::new());
-    for (name, _) in POLICIES {
+    for &(name, _) in set {
         let key = || random::key().map(|key| key.to_base64().to_string()).map_err(CreateError::Random);
         stored.0.insert(name.to_owned(), StoredKeys { primary: key()?, secondary: key()? });
     }
     let text = Zeroizing::new(serde_json::to_vec_pretty(&stored).map_err(io::Error::other)?);
     let salt = || random::salt().map_err(CreateError::Random);
-    let temporary = data_dir.join(format!("{FILE_NAME}.{:04x}{:04x}{:04x}", salt()?, salt()?, salt()?));
+    let temporary = data_dir.join(format!("{file_name}.{:04x}{:04x}{:04x}", salt()?, salt()?, salt()?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(&text)?;
     file.sync_all()?;
-    let linked = fs::hard_link(&temporary, path);
+    let linked = fs::hard_link(&temporary, data_dir.join(file_name));
     fs::remove_file(&temporary)?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
@@ -198,6 +227,18 @@ mod tests {
         let mode = fs::metadata(dir.path().join(FILE_NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn provisioning_has_keys_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let hub = Policies::open(dir.path()).unwrap();
+        let provisioning = Policies::open_provisioning(dir.path()).unwrap();
+        let owner = provisioning.find(PROVISIONING_OWNER).unwrap();
+        assert!(owner.permissions.contain(Permissions::ENROLLMENT_WRITE | Permissions::REGISTRATION_STATUS_READ));
+        assert!(!owner.permissions.contain(Permissions::REGISTRY_READ));
+        assert!(!hub.find(OWNER).unwrap().permissions.contain(Permissions::ENROLLMENT_READ));
+        assert!(hub.find(PROVISIONING_OWNER).is_none() && provisioning.find(OWNER).is_none());
     }
 
     #[test]
