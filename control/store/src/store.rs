@@ -15,7 +15,11 @@ use crate::limits::PAGE_IDENTITIES_MAX;
 use crate::registry::{Expected, IdentityName, Record, Update};
 
 #[cfg(test)]
+mod document_model;
+#[cfg(test)]
 mod document_suite;
+#[cfg(test)]
+mod follow;
 mod group;
 mod plan;
 mod postgres;
@@ -99,10 +103,34 @@ pub trait Import: Send {
 pub struct LoggedChange {
     /// Position in the log.
     pub sequence: i64,
+    /// What was done.
+    pub kind: LoggedKind,
     /// Which identity.
     pub name: IdentityName,
     /// The identity as it is now (not as it was at this entry); `None` when it is gone.
     pub now: Option<Record>,
+}
+
+/// What an entry of the change log notes. The numbers are in the stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoggedKind {
+    /// It was created.
+    Created,
+    /// It was changed.
+    Changed,
+    /// It was deleted.
+    Deleted,
+}
+
+impl LoggedKind {
+    /// From the number that stores keep.
+    pub(crate) const fn from_number(number: i64) -> Self {
+        match number {
+            0 => Self::Created,
+            2 => Self::Deleted,
+            _ => Self::Changed,
+        }
+    }
 }
 
 /// How many devices there are, modules not counted.

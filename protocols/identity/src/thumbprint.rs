@@ -112,23 +112,11 @@ mod tests {
 
     #[test]
     fn what_is_no_thumbprint_is_refused() {
-        let long = "0".repeat(200);
-        for text in
-            ["", "0", "00", &long[..39], &long[..41], &long[..63], &long[..66], &long, &"é".repeat(20), &"g".repeat(40)]
-        {
-            assert_eq!(text.parse::<Thumbprint>(), Err(ThumbprintError), "{text}");
+        for length in (0..=200).filter(|length| ![40, 64].contains(length)) {
+            assert_eq!("0".repeat(length).parse::<Thumbprint>(), Err(ThumbprintError), "{length}");
         }
-    }
-
-    #[test]
-    fn a_thumbprint_matches_its_certificate() {
-        // FIPS 180-2, appendices A.1 and B.1.
-        for digits in [
-            "a9993e364706816aba3e25717850c26c9cd0d89d",
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        ] {
-            let thumbprint: Thumbprint = digits.parse().unwrap();
-            assert!(thumbprint.matches(b"abc") && !thumbprint.matches(b"abd"));
+        for text in ["é".repeat(20), "g".repeat(40), " ".repeat(64)] {
+            assert_eq!(text.parse::<Thumbprint>(), Err(ThumbprintError), "{text}");
         }
     }
 

@@ -226,3 +226,6 @@ impl Failure {
         error
     }
 }
+
+#[cfg(test)]
+mod tests;

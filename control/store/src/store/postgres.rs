@@ -3,8 +3,9 @@
 //!   node has one writing connection for all its callers, and the server sees few, large transactions.
 //! - Invariants: changes become visible in the order of their numbers in the log, whichever node makes them, so a follower misses none.
 //!   Read committed is enough: what a decision is made from is locked first.
-//! - Limits: at most [`WRITERS`] + [`READERS`] + [`SCANNERS`] connections a node. A statement waits [`WAIT_SECONDS`] for a lock, then answers
-//!   [`RegistryError::Busy`]. A node that vanishes in the middle of a transaction loses its locks within a minute.
+//! - Limits: at most [`WRITERS`] + [`READERS`] + [`SCANNERS`] connections a node. A statement waits 15 s for a lock, a caller
+//!   [`WAIT_SECONDS`] for a connection, then the answer is [`RegistryError::Busy`]. A node that vanishes in the middle of a transaction
+//!   loses its locks within a minute.
 //! - Errors: [`RegistryError`]; never with the password of the address.
 
 use std::str::FromStr;
@@ -35,7 +36,7 @@ const READERS: u32 = 4;
 /// Connections that read pages and count. Apart, so that slow scans never keep a look-up waiting.
 const SCANNERS: u32 = 3;
 /// How long a caller waits for a connection.
-const WAIT_SECONDS: u64 = 15;
+const WAIT_SECONDS: u64 = 5;
 /// What each connection is told first. The last four make the server notice a node that vanished, and free what it held.
 const SETTINGS: &str = "SET default_transaction_isolation = 'read committed'; SET lock_timeout = '15s'; \
      SET idle_in_transaction_session_timeout = '60s'; \
@@ -162,7 +163,7 @@ impl PostgresStore {
             return Ok(None);
         }
         let rows = sqlx::query(
-            "SELECT c.sequence AS sequence, c.device_id AS changed_device_id, c.module_id AS changed_module_id, i.* \
+            "SELECT c.sequence AS sequence, c.kind AS kind, c.device_id AS changed_device_id, c.module_id AS changed_module_id, i.* \
              FROM (SELECT * FROM change WHERE sequence > $1 ORDER BY sequence LIMIT $2) c \
              LEFT JOIN identity i ON i.device_id = c.device_id AND i.module_id = c.module_id ORDER BY c.sequence",
         )

@@ -167,7 +167,7 @@ impl SqliteStore {
             return Ok(None);
         }
         let rows = sqlx::query(
-            "SELECT c.sequence AS sequence, c.device_id AS changed_device_id, c.module_id AS changed_module_id, i.* \
+            "SELECT c.sequence AS sequence, c.kind AS kind, c.device_id AS changed_device_id, c.module_id AS changed_module_id, i.* \
              FROM change c LEFT JOIN identity i ON i.device_id = c.device_id AND i.module_id = c.module_id \
              WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?",
         )

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use millrace_model::Timestamp;
-use millrace_protocols_identity::Key;
+use millrace_protocols_identity::{Key, Thumbprint};
 
 use crate::error::RegistryError;
+use crate::limits::DEVICE_MODULES_MAX;
 use crate::registry::{Authentication, Expected, IdentityName, Record, Stamp, Status, Update};
-use crate::store::Store;
+use crate::store::{LoggedKind, Store};
 
 /// Every letter that ids may have besides letters and digits, among them all that mean something to SQL.
 const ODD_IDS: [&str; 11] = [
@@ -43,6 +44,9 @@ pub(crate) async fn every_check<G, S: Store>(open: impl AsyncFn() -> (G, S)) {
     pages_follow_one_another(&open().await.1).await;
     import_is_all_or_nothing(&open().await.1).await;
     every_change_is_logged(&open().await.1).await;
+    every_member_is_kept(&open().await.1).await;
+    a_device_has_so_many_modules(&open().await.1).await;
+    several_are_found_in_the_order_asked_for(&open().await.1).await;
 }
 
 async fn create_and_get(store: &dyn Store) {
@@ -173,8 +177,78 @@ async fn every_change_is_logged(store: &dyn Store) {
     let all = store.changes_since(0, 99).await.unwrap().unwrap();
     assert_eq!(all.len(), 5, "two creations, one update, two deletions");
     assert!(all.iter().all(|change| change.now.is_none()), "each tells what is now");
+    let kinds =
+        [LoggedKind::Created, LoggedKind::Created, LoggedKind::Changed, LoggedKind::Deleted, LoggedKind::Deleted];
+    assert_eq!(all.iter().map(|change| change.kind).collect::<Vec<_>>(), kinds, "and what was done then");
     assert!(all.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
     assert_eq!(all[4].sequence, store.newest_change().await.unwrap());
     assert_eq!(store.changes_since(all[1].sequence, 2).await.unwrap().unwrap().len(), 2);
     assert!(store.changes_since(all[4].sequence + 1, 9).await.unwrap().is_none(), "an older file was put in its place");
+}
+
+async fn every_member_is_kept(store: &dyn Store) {
+    let sha1 = Thumbprint::Sha1([1; 20]);
+    let sha256 = Thumbprint::Sha256([2; 32]);
+    let proofs = [
+        Authentication::None,
+        Authentication::CertificateAuthority,
+        Authentication::SelfSigned { primary: Some(sha1), secondary: Some(sha256) },
+        Authentication::SelfSigned { primary: None, secondary: Some(sha1) },
+        Authentication::SelfSigned { primary: None, secondary: None },
+        record("d", None).authentication,
+    ];
+    for (number, authentication) in proofs.into_iter().enumerate() {
+        let mut written = record(&format!("d{number}"), None);
+        written.capabilities_iot_edge = true;
+        written.managed_by = Some("iotEdge".to_owned());
+        written.device_scope = Some("ms-azure-iot-edge://d-638501544000000007".to_owned());
+        written.parent_scopes = vec!["one".to_owned(), "two, and a comma".to_owned()];
+        written.authentication = authentication.clone();
+        store.create(&written).await.unwrap();
+        let created = store.get(&written.name).await.unwrap().unwrap();
+        assert_eq!(format!("{created:?}"), format!("{written:?}"));
+
+        let plain = Update {
+            authentication: Some(Authentication::None),
+            capabilities_iot_edge: Some(false),
+            managed_by: Some(None),
+            device_scope: Some(None),
+            parent_scopes: Some(Vec::new()),
+            ..Update::default()
+        };
+        let plain = store.update(&written.name, Expected::Any, plain).await.unwrap();
+        let read = store.get(&written.name).await.unwrap().unwrap();
+        assert_eq!(format!("{read:?}"), format!("{plain:?}"));
+        assert!(!read.capabilities_iot_edge && read.parent_scopes.is_empty() && read.device_scope.is_none());
+        let back = Update { authentication: Some(authentication), ..Update::default() };
+        let back = store.update(&written.name, Expected::Any, back).await.unwrap();
+        assert_eq!(format!("{:?}", back.authentication), format!("{:?}", written.authentication));
+    }
+    let mut impossible = record("e", None);
+    impossible.device_scope = Some("a\nb".to_owned());
+    assert!(matches!(store.create(&impossible).await, Err(RegistryError::Scope)));
+}
+
+async fn a_device_has_so_many_modules(store: &dyn Store) {
+    for device in ["d", "d2"] {
+        store.create(&record(device, None)).await.unwrap();
+    }
+    for number in 0..DEVICE_MODULES_MAX {
+        store.create(&record("d", Some(&format!("m{number}")))).await.unwrap();
+    }
+    assert!(matches!(store.create(&record("d", Some("more"))).await, Err(RegistryError::TooManyModules)));
+    assert!(matches!(store.create(&record("d", Some("m0"))).await, Err(RegistryError::ModuleExists)));
+    store.create(&record("d2", Some("m"))).await.unwrap();
+    store.delete(&name("d", Some("m7")), Expected::Any).await.unwrap();
+    store.create(&record("d", Some("more"))).await.unwrap();
+}
+
+async fn several_are_found_in_the_order_asked_for(store: &dyn Store) {
+    for (device, module) in [("a", None), ("a", Some("m")), ("b", None)] {
+        store.create(&record(device, module)).await.unwrap();
+    }
+    let asked = [name("b", None), name("x", None), name("a", Some("m")), name("a", Some("n")), name("a", None)];
+    let found: Vec<_> = store.find_many(&asked).await.unwrap().into_iter().map(|record| record.name).collect();
+    assert_eq!(found, [name("b", None), name("a", Some("m")), name("a", None)]);
+    assert!(store.find_many(&[]).await.unwrap().is_empty());
 }

@@ -10,8 +10,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::error::RegistryError;
 use crate::registry::{IdentityName, Record, Stamp, Status};
-use crate::store::LoggedChange;
 use crate::store::proof::{Proof, name, scopes, scopes_column};
+use crate::store::{LoggedChange, LoggedKind};
 
 /// Makes all other changes of identities wait until this transaction ends, as the log does anyway. Asked for before anything else
 /// is locked, so that two writers cannot wait for each other.
@@ -177,6 +177,7 @@ pub(super) fn change(row: &PgRow) -> Result<LoggedChange, RegistryError> {
     let there: Option<&str> = row.try_get("device_id")?;
     Ok(LoggedChange {
         sequence: row.try_get("sequence")?,
+        kind: LoggedKind::from_number(row.try_get("kind")?),
         name: name(row.try_get("changed_device_id")?, row.try_get("changed_module_id")?)?,
         now: there.map(|_| record(row)).transpose()?,
     })

@@ -30,7 +30,8 @@ CREATE INDEX device ON identity (device_id) WHERE module_id = '';
 CREATE TABLE change (
     sequence  bigint PRIMARY KEY,
     device_id text   COLLATE "C" NOT NULL,
-    module_id text   COLLATE "C" NOT NULL
+    module_id text   COLLATE "C" NOT NULL,
+    kind      bigint NOT NULL                           -- 0 created, 1 changed, 2 deleted
 );
 CREATE TABLE change_newest (sequence bigint NOT NULL);
 INSERT INTO change_newest (sequence) VALUES (0);
@@ -45,8 +46,9 @@ BEGIN
         RETURN NULL;
     END IF;
     UPDATE change_newest SET sequence = sequence + added RETURNING sequence INTO newest;
-    INSERT INTO change (sequence, device_id, module_id)
-        SELECT newest - added + row_number() OVER (ORDER BY device_id, module_id), device_id, module_id FROM changed;
+    INSERT INTO change (sequence, device_id, module_id, kind)
+        SELECT newest - added + row_number() OVER (ORDER BY device_id, module_id), device_id, module_id,
+               CASE TG_OP WHEN 'INSERT' THEN 0 WHEN 'UPDATE' THEN 1 ELSE 2 END FROM changed;
     IF newest / 1000 <> (newest - added) / 1000 THEN
         DELETE FROM change WHERE sequence <= newest - 200000;
     END IF;

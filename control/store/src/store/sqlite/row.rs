@@ -10,8 +10,8 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 use crate::error::RegistryError;
 use crate::registry::{IdentityName, Record, Stamp, Status};
-use crate::store::LoggedChange;
 use crate::store::proof::{Proof, name, scopes, scopes_column};
+use crate::store::{LoggedChange, LoggedKind};
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,
@@ -161,6 +161,7 @@ pub(super) fn change(row: &SqliteRow) -> Result<LoggedChange, RegistryError> {
     let there: Option<&str> = row.try_get("device_id")?;
     Ok(LoggedChange {
         sequence: row.try_get("sequence")?,
+        kind: LoggedKind::from_number(row.try_get("kind")?),
         name: name(row.try_get("changed_device_id")?, row.try_get("changed_module_id")?)?,
         now: there.map(|_| record(row)).transpose()?,
     })

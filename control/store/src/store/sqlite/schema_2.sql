@@ -42,3 +42,18 @@ END;
 CREATE TRIGGER document_deleted AFTER DELETE ON document WHEN old.collection IN (18, 19, 20, 26) BEGIN
     UPDATE collection_revision SET revision = revision + 1 WHERE collection = old.collection;
 END;
+
+-- What each change was, for those who announce them.
+ALTER TABLE change ADD COLUMN kind INTEGER NOT NULL DEFAULT 1; -- 0 created, 1 changed, 2 deleted
+DROP TRIGGER identity_inserted;
+DROP TRIGGER identity_updated;
+DROP TRIGGER identity_deleted;
+CREATE TRIGGER identity_inserted AFTER INSERT ON identity BEGIN
+    INSERT INTO change (device_id, module_id, kind) VALUES (new.device_id, new.module_id, 0);
+END;
+CREATE TRIGGER identity_updated AFTER UPDATE ON identity BEGIN
+    INSERT INTO change (device_id, module_id, kind) VALUES (new.device_id, new.module_id, 1);
+END;
+CREATE TRIGGER identity_deleted AFTER DELETE ON identity BEGIN
+    INSERT INTO change (device_id, module_id, kind) VALUES (old.device_id, old.module_id, 2);
+END;
