@@ -1,4 +1,4 @@
-//! Settings of the registry, section `[registry]` of the configuration file.
+//! Settings of the registry and of the executor, sections `[registry]` and `[control]` of the configuration file.
 
 use serde::Deserialize;
 
@@ -36,6 +36,32 @@ impl RegistryConfig {
             problems.push(format!("registry.token_skew_seconds is {seconds}, allowed are 0 to 3600"));
         }
         problems
+    }
+}
+
+/// Settings of the executor.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlConfig {
+    /// Whether changes of twins are events that routes can select. Default true.
+    pub twin_change_events: bool,
+    /// Whether identities that are created and deleted are events that routes can select. Default true.
+    pub lifecycle_events: bool,
+    /// Whether changes of digital twins are events that routes can select. Default true.
+    pub digital_twin_change_events: bool,
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self { twin_change_events: true, lifecycle_events: true, digital_twin_change_events: true }
+    }
+}
+
+impl ControlConfig {
+    /// All that is wrong with these settings: nothing can be yet.
+    #[must_use]
+    pub const fn validate(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 

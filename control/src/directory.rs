@@ -1,6 +1,6 @@
 //! The registry as the data path sees it: in memory, looked up at CONNECT.
 //! - Shape: 64 hash tables under a lock each; an entry is one packed allocation:
-//!   device length u8 | module length u8 | flags u8 | generation i64 | primary key length u8 | secondary key length u8 | ids | keys
+//!   device length u8 | module length u8 | flags u8 | generation i64 | first proof length u8 | second proof length u8 | ids | keys or thumbprints
 //! - Invariants: a lock is held for one look-up or one insertion, never over I/O. Keys are wiped when an entry goes. A module
 //!   may connect only while its device may: modules have no status of their own.
 //! - Limits: `identities_max`; what comes after it is refused and counted. About 160 B per identity with two 32-byte keys
@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use millrace_ingest::{Directory, Found, PolicyKeys};
+use millrace_protocols_identity::x509::Authorities;
 
 use crate::limits::DIRECTORY_PARTS;
 use crate::policies::{Permissions, Policies};
@@ -27,6 +28,7 @@ pub struct RegistryDirectory {
     hasher: DefaultHashBuilder,
     part_identities_max: usize,
     policies: Arc<Policies>,
+    authorities: RwLock<Arc<Authorities>>,
 }
 
 /// What became of a record that was put into the directory.
@@ -49,6 +51,7 @@ impl RegistryDirectory {
             hasher: DefaultHashBuilder::default(),
             part_identities_max: identities_max.div_ceil(DIRECTORY_PARTS),
             policies,
+            authorities: RwLock::default(),
         }
     }
 
@@ -56,6 +59,11 @@ impl RegistryDirectory {
     #[must_use]
     pub fn policies(&self) -> &Policies {
         &self.policies
+    }
+
+    /// Says who may vouch for certificates from now on.
+    pub fn set_authorities(&self, authorities: Authorities) {
+        *self.authorities.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authorities);
     }
 
     /// How many identities are known.
@@ -147,6 +155,10 @@ impl Directory for RegistryDirectory {
         let policy = self.policies.find(name)?;
         let device_connect = policy.permissions.contain(Permissions::DEVICE_CONNECT);
         Some(PolicyKeys { keys: Arc::clone(&policy.keys), device_connect })
+    }
+
+    fn authorities(&self) -> Arc<Authorities> {
+        Arc::clone(&self.authorities.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,5 +1,5 @@
 //! Keeps the directory in step with the store, whichever process changes it.
-//! - Shape: load everything, then ask every `poll_ms` for the log entries behind the last one seen.
+//! - Shape: load everything, then ask every `poll_ms`, or when somebody wants it, for the log entries behind the last one seen.
 //! - Invariants: a change is in the directory before it is reported. While the store cannot be read, the directory stays as it is.
 //! - Limits: `CHANGES_PER_STEP` entries at a time; further behind than the log reaches, everything is loaded anew and compared.
 
@@ -9,13 +9,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::config::RegistryConfig;
 use crate::directory::{RegistryDirectory, Stored};
-use millrace_control_store::error::RegistryError;
 use crate::events;
-use crate::limits::{CHANGES_PER_STEP, PAGE_IDENTITIES_MAX};
+use crate::limits::{CHANGES_PER_STEP, REFRESH_PAUSE};
+use crate::refresher::Refresher;
+use millrace_control_store::error::RegistryError;
+use millrace_control_store::limits::PAGE_IDENTITIES_MAX;
 use millrace_control_store::registry::{Change, ChangeKind, IdentityName};
 use millrace_control_store::store::{LoggedChange, Store};
 
@@ -26,6 +28,7 @@ pub struct Follower {
     sequence: i64,
     poll: Duration,
     full: bool,
+    refresher: Refresher,
 }
 
 impl std::fmt::Debug for Follower {
@@ -45,9 +48,22 @@ impl Follower {
         config: &RegistryConfig,
     ) -> Result<Self, RegistryError> {
         let poll = Duration::from_millis(config.poll_ms.max(1));
-        let mut follower = Self { store, directory, sequence: 0, poll, full: false };
+        let refresher = Refresher::new();
+        let mut follower = Self { store, directory, sequence: 0, poll, full: false, refresher };
         follower.load(&mut |_| {}).await?;
         Ok(follower)
+    }
+
+    /// What makes this follower look at once.
+    #[must_use]
+    pub fn refresher(&self) -> Refresher {
+        self.refresher.clone()
+    }
+
+    /// Position of the last change in the log that was taken over.
+    #[must_use]
+    pub const fn sequence(&self) -> i64 {
+        self.sequence
     }
 
     /// Follows until `shutdown` is ready. `on_change` must not block: it runs on the follower's task.
@@ -56,13 +72,21 @@ impl Follower {
         let mut ticks = interval(self.poll);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
+        let refresher = self.refresher.clone();
+        let mut next_allowed = Instant::now();
         loop {
-            // Cancel-safe: a tick that is dropped is only a later look.
+            // Cancel-safe: a tick or a wish that is dropped is only a later look. Wishes are kept apart by a pause, so that those
+            // that come meanwhile share one look.
             tokio::select! {
-                () = &mut shutdown => return,
+                () = &mut shutdown => return refresher.ended(),
                 _ = ticks.tick() => {}
+                () = async { sleep_until(next_allowed).await; refresher.wanted().await } => {}
             }
-            match self.catch_up(&mut on_change).await {
+            next_allowed = Instant::now() + REFRESH_PAUSE;
+            let round = refresher.begun();
+            let outcome = self.catch_up(&mut on_change).await;
+            refresher.finished(round, outcome.is_ok(), self.sequence);
+            match outcome {
                 Ok(_) if failing => {
                     events::follow_recovered();
                     failing = false;

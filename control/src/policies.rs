@@ -16,8 +16,8 @@ use millrace_protocols_identity::Key;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use millrace_control_store::error::RegistryError;
 use crate::limits::SMALL_FILE_BYTES_MAX;
+use millrace_control_store::error::RegistryError;
 use millrace_control_store::random;
 
 /// Name of the file in the data directory.

@@ -1,10 +1,11 @@
 //! One identity, packed into one allocation.
-//! - Shape: see the header of `directory`; lengths fit a byte, because ids have at most 128 bytes and keys 64.
+//! - Shape: see the header of `directory`; lengths fit a byte, because ids have at most 128 bytes, keys 64 and thumbprints 32. Thumbprints
+//!   lie where keys do.
 
 use std::sync::Arc;
 
-use millrace_ingest::Found;
-use millrace_protocols_identity::Key;
+use millrace_ingest::{Found, Proof};
+use millrace_protocols_identity::{Key, Thumbprint};
 use zeroize::Zeroize;
 
 use millrace_control_store::registry::{Authentication, ChangeKind, Record, Status};
@@ -19,6 +20,10 @@ const HEADER_BYTES: usize = 13;
 
 const ENABLED: u8 = 1;
 const HAS_KEYS: u8 = 2;
+const HAS_THUMBPRINTS: u8 = 4;
+const HAS_AUTHORITY: u8 = 8;
+/// The flags that say how the identity shows who it is.
+const PROOFS: u8 = HAS_KEYS | HAS_THUMBPRINTS | HAS_AUTHORITY;
 
 pub(super) struct Entry(Box<[u8]>);
 
@@ -26,17 +31,15 @@ impl Entry {
     pub(super) fn new(record: &Record) -> Option<Self> {
         let device_id = record.name.device_id().as_bytes();
         let module_id = record.name.module_id().unwrap_or_default().as_bytes();
-        let (primary, secondary): (&[u8], &[u8]) = match &record.authentication {
-            Authentication::None | Authentication::SelfSigned { .. } | Authentication::CertificateAuthority => (&[], &[]),
-            Authentication::Sas { primary, secondary } => (primary.as_bytes(), secondary.as_bytes()),
+        let (proof, primary, secondary): (u8, &[u8], &[u8]) = match &record.authentication {
+            Authentication::None => (0, &[], &[]),
+            Authentication::Sas { primary, secondary } => (HAS_KEYS, primary.as_bytes(), secondary.as_bytes()),
+            Authentication::SelfSigned { primary, secondary } => {
+                (HAS_THUMBPRINTS, thumbprint_bytes(primary.as_ref()), thumbprint_bytes(secondary.as_ref()))
+            }
+            Authentication::CertificateAuthority => (HAS_AUTHORITY, &[], &[]),
         };
-        let mut flags = 0;
-        if record.status == Status::Enabled {
-            flags |= ENABLED;
-        }
-        if !primary.is_empty() {
-            flags |= HAS_KEYS;
-        }
+        let flags = if record.status == Status::Enabled { proof | ENABLED } else { proof };
         let fields = [device_id, module_id, primary, secondary];
         // The exact capacity: a vector that grew would leave keys behind in memory it gave back.
         let mut bytes = Vec::with_capacity(HEADER_BYTES + fields.iter().map(|field| field.len()).sum::<usize>());
@@ -71,13 +74,22 @@ impl Entry {
     }
 
     pub(super) fn found(&self) -> Option<Found> {
+        Some(Found {
+            enabled: self.is_enabled(),
+            generation_id: self.generation().to_string().into(),
+            proof: self.proof()?,
+        })
+    }
+
+    fn proof(&self) -> Option<Proof> {
         let [_, _, primary, secondary] = self.fields();
-        let keys = if self.has(HAS_KEYS) {
-            Some(Arc::new([Key::from_bytes(primary).ok()?, Key::from_bytes(secondary).ok()?]))
-        } else {
-            None
-        };
-        Some(Found { enabled: self.is_enabled(), generation_id: self.generation().to_string().into(), keys })
+        let thumbprint = |bytes: &[u8]| Thumbprint::from_bytes(bytes).ok();
+        Some(match self.proof_flags() {
+            HAS_KEYS => Proof::Keys(Arc::new([Key::from_bytes(primary).ok()?, Key::from_bytes(secondary).ok()?])),
+            HAS_THUMBPRINTS => Proof::Thumbprints(Arc::new([thumbprint(primary), thumbprint(secondary)])),
+            HAS_AUTHORITY => Proof::Authority,
+            _ => Proof::None,
+        })
     }
 
     /// What a session that was opened under `old` has to know; the gravest first.
@@ -87,7 +99,7 @@ impl Entry {
             Some(ChangeKind::Recreated)
         } else if old.has(ENABLED) && !self.has(ENABLED) {
             Some(ChangeKind::Disabled)
-        } else if (primary, secondary) != (old_primary, old_secondary) {
+        } else if (primary, secondary) != (old_primary, old_secondary) || self.proof_flags() != old.proof_flags() {
             Some(ChangeKind::KeysChanged)
         } else if !old.has(ENABLED) && self.has(ENABLED) {
             Some(ChangeKind::Enabled)
@@ -98,6 +110,10 @@ impl Entry {
 
     fn has(&self, flag: u8) -> bool {
         self.byte(FLAGS) & flag != 0
+    }
+
+    fn proof_flags(&self) -> u8 {
+        self.byte(FLAGS) & PROOFS
     }
 
     fn byte(&self, index: usize) -> u8 {
@@ -117,6 +133,11 @@ impl Entry {
             field
         })
     }
+}
+
+/// Empty for a thumbprint that is not there.
+fn thumbprint_bytes(thumbprint: Option<&Thumbprint>) -> &[u8] {
+    thumbprint.map_or(&[], Thumbprint::as_bytes)
 }
 
 impl Drop for Entry {

@@ -1,6 +1,7 @@
 //! Look-ups, differences, bounds.
 
-use millrace_protocols_identity::Key;
+use millrace_ingest::Proof;
+use millrace_protocols_identity::{Key, Thumbprint};
 
 use super::*;
 use millrace_control_store::registry::{Authentication, Stamp, Status};
@@ -19,7 +20,7 @@ fn finds_devices_and_modules_by_their_exact_names() {
     let found = directory.find("d", None).unwrap();
     assert!(found.enabled);
     assert_eq!(&*found.generation_id, record("d", None).generation.to_string());
-    let keys = found.keys.unwrap();
+    let Proof::Keys(keys) = found.proof else { panic!("{:?}", found.proof) };
     assert_eq!((keys[0].as_bytes(), keys[1].as_bytes()), (&[b'k'; 32][..], &[b'l'; 32][..]));
     assert!(directory.find("d", Some("m")).is_some());
     for (device, module) in [("D", None), ("dm", None), ("d", Some("")), ("d", Some("M")), ("", None)] {
@@ -74,13 +75,39 @@ fn tells_what_a_session_has_to_know() {
     let mut keyless = first.clone();
     keyless.authentication = Authentication::None;
     assert_eq!(directory.put(&keyless), Stored::Changed(ChangeKind::KeysChanged));
-    assert!(directory.find("d", None).unwrap().keys.is_none());
+    assert!(matches!(directory.find("d", None).unwrap().proof, Proof::None));
 
     let mut recreated = first;
     recreated.generation = Stamp(1);
     assert_eq!(directory.put(&recreated), Stored::Changed(ChangeKind::Recreated));
     assert!(ChangeKind::Recreated.ends_sessions() && ChangeKind::Disabled.ends_sessions());
     assert!(!ChangeKind::Created.ends_sessions() && !ChangeKind::Enabled.ends_sessions());
+}
+
+#[test]
+fn proofs_are_told_apart() {
+    let directory = directory(1_000);
+    let mut identity = record("d", None);
+    directory.put(&identity);
+    let thumbprint = Thumbprint::from_bytes(&[7; 20]).unwrap();
+    for authentication in [
+        Authentication::SelfSigned { primary: None, secondary: Some(thumbprint) },
+        Authentication::CertificateAuthority,
+        Authentication::None,
+        Authentication::SelfSigned { primary: None, secondary: None },
+    ] {
+        identity.authentication = authentication;
+        assert_eq!(directory.put(&identity), Stored::Changed(ChangeKind::KeysChanged));
+        assert_eq!(directory.put(&identity), Stored::Same);
+        let proof = directory.find("d", None).unwrap().proof;
+        match &identity.authentication {
+            Authentication::SelfSigned { primary, secondary } => {
+                assert!(matches!(proof, Proof::Thumbprints(both) if *both == [*primary, *secondary]));
+            }
+            Authentication::CertificateAuthority => assert!(matches!(proof, Proof::Authority)),
+            _ => assert!(matches!(proof, Proof::None)),
+        }
+    }
 }
 
 #[test]
