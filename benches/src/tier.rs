@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use millrace_ingest::{
-    AcknowledgeLevel, Directory, Found, Ingest, IngestConfig, ListenerConfig, Listeners, PolicyKeys, Transport, Wiring,
+    AcknowledgeLevel, Directory, Found, Ingest, IngestConfig, ListenerConfig, Listeners, PolicyKeys, Proof, Transport, Wiring,
 };
 use millrace_journal::{Journal, JournalConfig};
 use millrace_model::Timestamp;
@@ -39,7 +39,7 @@ struct OneKey(Arc<[Key; 2]>);
 
 impl Directory for OneKey {
     fn find(&self, _device_id: &str, _module_id: Option<&str>) -> Option<Found> {
-        Some(Found { enabled: true, generation_id: "1".into(), keys: Some(Arc::clone(&self.0)) })
+        Some(Found { enabled: true, generation_id: "1".into(), proof: Proof::Keys(Arc::clone(&self.0)) })
     }
 
     fn policy(&self, _name: &str) -> Option<PolicyKeys> {
@@ -58,19 +58,14 @@ impl Tier {
         let listener =
             ListenerConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)), transport: Transport::Tcp, acknowledge };
         let config = IngestConfig {
-            shards: 1,
-            pin_cores: false,
             listeners: vec![listener],
             connections_max: 1_000,
-            connect_rate_max: 0,
-            connect_seconds_max: 10,
-            host_names: Vec::new(),
+            ..IngestConfig::default()
         };
         let listeners = Listeners::bind(&config)?;
         let &(_, address) = listeners.addresses().first().context("no listener")?;
         let keys = Arc::new([key()?, key()?]);
-        let wiring =
-            Wiring { directory: Arc::new(OneKey(keys)), tls: None, journals: vec![journal.clone()], kafka: Vec::new() };
+        let wiring = Wiring::telemetry(Arc::new(OneKey(keys)), vec![journal.clone()]);
         let ingest = Ingest::start(config, listeners, wiring)?;
         Ok(Self { ingest: Some(ingest), journal: Some(journal), address, _directory: directory })
     }

@@ -6,12 +6,14 @@ use std::io::{self, ErrorKind};
 use mio::{Interest, Token};
 
 use crate::close::CloseReason;
+use crate::command::Handed;
 use crate::config::Transport;
-use crate::connection::{Connection, ConnectionKey};
+use crate::connection::{Connection, ConnectionKey, Guest};
 use crate::events;
 use crate::limits::ACCEPTS_PER_TURN;
 use crate::listen::ShardListener;
 use crate::shard::{Shard, token};
+use crate::stream::{Bridged, Stream};
 use crate::tls::TlsSession;
 
 impl Shard {
@@ -61,7 +63,26 @@ impl Shard {
         drop(stream.set_nodelay(true));
         let now = self.desk.clock.seconds();
         let patience = self.desk.config.connect_seconds_max;
-        let connection = Connection::new(stream, tls, listener.acknowledge, now, patience);
+        let connection = Connection::new(Stream::Tcp(stream), tls, listener.acknowledge, now, patience);
+        if let Err(error) = self.take_in(connection) {
+            events::accept_failed(self.desk.shard.0, &error);
+        }
+    }
+
+    /// Takes a connection of another door.
+    pub(crate) fn enter_handed(&mut self, handed: Handed) {
+        let Handed { stream, peer, certificates } = handed;
+        self.desk.metrics.accepted.increment(1);
+        if self.connections.len() >= self.desk.config.connections_max || self.drain_until.is_some() {
+            let may_log = self.desk.may_log();
+            return events::connection_closed(&CloseReason::TooManyConnections, None, peer, may_log);
+        }
+        let stream = Stream::Unix(Box::new(Bridged { stream, peer }));
+        let (now, config) = (self.desk.clock.seconds(), &self.desk.config);
+        let mut connection = Connection::new(stream, None, config.acknowledge, now, config.connect_seconds_max);
+        if !certificates.is_empty() {
+            connection.guest = Some(Box::new(Guest::Arrived(certificates)));
+        }
         if let Err(error) = self.take_in(connection) {
             events::accept_failed(self.desk.shard.0, &error);
         }

@@ -1,5 +1,6 @@
 //! Why a connection ends: what the peer is told, what is counted and logged.
 
+use millrace_model::door::EndReason;
 use millrace_protocols_mqtt::{DisconnectReason, SessionError};
 
 /// Why a connection ends.
@@ -14,8 +15,8 @@ pub enum CloseReason {
     /// CONNECT was refused.
     #[error("the connection was refused: {0}")]
     Refused(&'static str),
-    /// No whole CONNECT in time.
-    #[error("no CONNECT within the time limit")]
+    /// No whole CONNECT in time, or no answer to it from the control side.
+    #[error("no answered CONNECT within the time limit")]
     ConnectTimeout,
     /// Nothing was heard within one and a half keep-alive periods.
     #[error("keep-alive timeout")]
@@ -35,11 +36,20 @@ pub enum CloseReason {
     /// The identity's keys changed.
     #[error("the identity's keys changed")]
     KeysChanged,
+    /// Too many messages for too long.
+    #[error("throttled: {0}")]
+    Throttled(&'static str),
+    /// The hub has taken as many messages as it may in a day.
+    #[error("the quota of messages is used up")]
+    QuotaExceeded,
+    /// The control side takes no more requests, or cannot keep its promise to the session.
+    #[error("the control side is not available")]
+    Unavailable,
     /// The hub is shutting down.
     #[error("the hub is shutting down")]
     ShuttingDown,
-    /// The peer does not read its replies.
-    #[error("the client does not read its acknowledgements")]
+    /// The peer does not read what it is sent.
+    #[error("the client does not read what it is sent")]
     SlowReader,
     /// Published or subscribed where this identity may not.
     #[error("topic not allowed: {0}")]
@@ -73,6 +83,9 @@ impl CloseReason {
             Self::Disabled => "disabled",
             Self::Deleted => "deleted",
             Self::KeysChanged => "keys_changed",
+            Self::Throttled(_) => "throttled",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::Unavailable => "unavailable",
             Self::ShuttingDown => "shutting_down",
             Self::SlowReader => "slow_reader",
             Self::TopicNotAllowed(_) => "topic_not_allowed",
@@ -97,10 +110,23 @@ impl CloseReason {
             Self::TokenExpired => Some(DisconnectReason::MaximumConnectTime),
             Self::TakenOver => Some(DisconnectReason::SessionTakenOver),
             Self::Disabled | Self::Deleted | Self::KeysChanged => Some(DisconnectReason::AdministrativeAction),
+            Self::Throttled(_) => Some(DisconnectReason::MessageRateTooHigh),
+            Self::QuotaExceeded => Some(DisconnectReason::QuotaExceeded),
+            Self::Unavailable => Some(DisconnectReason::ServerBusy),
             Self::ShuttingDown => Some(DisconnectReason::ServerShuttingDown),
             Self::TopicNotAllowed(_) => Some(DisconnectReason::NotAuthorized),
             Self::MessageTooLarge(_) => Some(DisconnectReason::PacketTooLarge),
             Self::Protocol(error) => Some(error.disconnect_reason()),
+        }
+    }
+}
+
+impl From<EndReason> for CloseReason {
+    fn from(reason: EndReason) -> Self {
+        match reason {
+            EndReason::TakenOver => Self::TakenOver,
+            EndReason::Throttled => Self::Throttled("the control side"),
+            EndReason::Unavailable => Self::Unavailable,
         }
     }
 }

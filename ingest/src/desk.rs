@@ -5,12 +5,15 @@
 use std::sync::Arc;
 
 use millrace_journal::Appender;
+use millrace_model::door::{Control, Provisioning, SessionKey};
 use millrace_model::{BatchBuilder, ShardId};
 use millrace_protocols_mqtt::Limits;
 
 use crate::acks::Acks;
 use crate::clock::Clock;
 use crate::config::IngestConfig;
+use crate::connection::ConnectionKey;
+use crate::connection_events::Sequence;
 use crate::directory::Directory;
 use crate::events::ShardMetrics;
 
@@ -19,6 +22,9 @@ pub(crate) struct Desk {
     pub(crate) shard: ShardId,
     pub(crate) config: Arc<IngestConfig>,
     pub(crate) directory: Arc<dyn Directory>,
+    /// Decides about everything but telemetry; where there is none, nothing else is taken.
+    pub(crate) control: Option<Arc<dyn Control>>,
+    pub(crate) provisioning: Option<Arc<dyn Provisioning>>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) builder: BatchBuilder,
@@ -34,6 +40,15 @@ pub(crate) struct Desk {
     pub(crate) lines_left: u32,
     /// Scratch for properties that have to be encoded.
     pub(crate) bag: Vec<u8>,
+    /// Scratch for the topics of what is sent to clients.
+    pub(crate) topic: String,
+    /// Whether a session's begin and end are messages.
+    pub(crate) has_connection_events: bool,
+    pub(crate) sequence: Sequence,
+    /// The day's messages are used up.
+    pub(crate) is_used_up: bool,
+    /// Answers that this shard has given by itself.
+    pub(crate) own_answers: u32,
 }
 
 impl Desk {
@@ -57,6 +72,17 @@ impl Desk {
         assert!(result.is_ok(), "the journal refused a batch although its queue had room");
         self.acks.seal(end, self.clock.now);
         true
+    }
+
+    /// What the control side calls a connection of this shard.
+    pub(crate) const fn session_key(&self, key: ConnectionKey) -> SessionKey {
+        SessionKey { shard: self.shard.0, slot: key.slot, generation: key.generation }
+    }
+
+    /// A token that tells one refusal from the others, in the answer and in the log.
+    pub(crate) fn tracking_id(&mut self) -> String {
+        self.own_answers = self.own_answers.wrapping_add(1);
+        format!("{:04X}{:08X}{:016X}", self.shard.0, self.own_answers, self.clock.timestamp.0)
     }
 
     /// Whether reading has stopped.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use millrace_protocols_identity::Key;
+use millrace_protocols_identity::x509::Authorities;
+use millrace_protocols_identity::{Key, Thumbprint};
 
 /// What is known of an identity.
 #[derive(Debug, Clone)]
@@ -11,8 +12,21 @@ pub struct Found {
     pub enabled: bool,
     /// Changes when the identity is deleted and created again.
     pub generation_id: Arc<str>,
-    /// Primary and secondary key; `None` when the identity does not use shared keys.
-    pub keys: Option<Arc<[Key; 2]>>,
+    /// How it shows who it is.
+    pub proof: Proof,
+}
+
+/// How an identity shows who it is.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// A certificate that leads to a registered authority and is made out to the identity.
+    Authority,
+    /// A token signed with its primary or secondary key.
+    Keys(Arc<[Key; 2]>),
+    /// Not at all.
+    None,
+    /// A certificate with its primary or secondary thumbprint.
+    Thumbprints(Arc<[Option<Thumbprint>; 2]>),
 }
 
 /// Keys of a shared access policy of the hub.
@@ -31,4 +45,9 @@ pub trait Directory: Send + Sync {
 
     /// The policy of that name.
     fn policy(&self, name: &str) -> Option<PolicyKeys>;
+
+    /// Who may vouch for certificates; nobody where nothing else is said.
+    fn authorities(&self) -> Arc<Authorities> {
+        Arc::default()
+    }
 }

@@ -1,6 +1,8 @@
 //! What the ingest tier counts and logs. Handles are looked up once per shard, not per message.
 
 use metrics::{Counter, Histogram, counter, histogram};
+use millrace_model::HubError;
+use millrace_model::door::ToDevice;
 
 use crate::close::CloseReason;
 
@@ -36,6 +38,9 @@ pub(crate) fn describe() {
     metrics::describe_counter!("millrace_ingest_connections_accepted_total", "TCP connections accepted.");
     metrics::describe_counter!("millrace_ingest_connections_closed_total", "TCP connections closed, by reason.");
     metrics::describe_counter!("millrace_ingest_sessions_total", "Sessions let in.");
+    metrics::describe_counter!("millrace_ingest_deliveries_total", "Packets sent to clients, by kind.");
+    metrics::describe_counter!("millrace_ingest_deliveries_dropped_total", "Packets for clients left out, by reason.");
+    metrics::describe_counter!("millrace_ingest_requests_refused_total", "Requests refused by a shard, by error.");
     metrics::describe_histogram!(
         "millrace_ingest_acknowledge_seconds",
         "From the first message of a batch to its acknowledgement."
@@ -57,6 +62,34 @@ pub(crate) fn connection_closed(
         _ if may_log => tracing::info!(device_id, ?peer, %reason, "connection closed"),
         _ => {}
     }
+}
+
+/// A request was refused by the shard itself, because the control side takes no more or the request is too large.
+pub(crate) fn request_refused(error: &HubError, tracking_id: &str) {
+    counter!("millrace_ingest_requests_refused_total", "error" => error.name).increment(1);
+    tracing::debug!(tracking_id, %error, "request refused");
+}
+
+/// A packet for a client was sent.
+pub(crate) fn delivered(what: &ToDevice) {
+    let kind = match what {
+        ToDevice::Command { .. } => "command",
+        ToDevice::Desired { .. } => "desired",
+        ToDevice::Method { .. } => "method",
+        ToDevice::Registration { .. } => "registration",
+        _ => "twin",
+    };
+    counter!("millrace_ingest_deliveries_total", "kind" => kind).increment(1);
+}
+
+/// A packet for a client was left out.
+pub(crate) fn delivery_dropped(reason: &'static str) {
+    counter!("millrace_ingest_deliveries_dropped_total", "reason" => reason).increment(1);
+}
+
+/// A session's begin or end could not be taken, because the journal takes no more.
+pub(crate) fn connection_event_dropped() {
+    counter!("millrace_ingest_connection_events_dropped_total").increment(1);
 }
 
 /// A will could not be taken, because the journal takes no more.

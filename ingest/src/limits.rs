@@ -68,5 +68,39 @@ pub(crate) const WHEEL_SECONDS: u32 = 2048;
 /// Commands that wait for a shard. A full queue makes the sender keep the command and try again.
 pub(crate) const COMMANDS_MAX: usize = 16 * 1024;
 
+/// What other threads have for sessions, for each shard; some 100 bytes each. A full queue makes the teller try again.
+pub(crate) const TOLD_MAX: usize = 16 * 1024;
+
+/// Messages of other doors that wait for a shard, and those that wait for the journal. More are refused with "try later".
+pub(crate) const SUBMISSIONS_MAX: usize = 8 * 1024;
+
+/// Requests of one session that the control side has not answered. The session is not read while there are as many.
+pub(crate) const REQUESTS_MAX: u16 = 64;
+
+/// Bytes of such requests: eight reported properties of full size.
+pub(crate) const REQUEST_BYTES_MAX: u32 = 256 * 1024;
+
+/// Largest change of reported properties that is handed over: 32 KiB of values may take some more as text.
+pub(crate) const PATCH_BYTES_MAX: usize = 128 * 1024;
+
+/// Largest answer to a method call.
+pub(crate) const METHOD_BYTES_MAX: usize = 128 * 1024;
+
+/// Largest request of a registration.
+pub(crate) const REGISTRATION_BYTES_MAX: usize = 96 * 1024;
+
+/// Longest connection for a registration: polls are seconds apart, and custom allocation may take its time.
+pub(crate) const REGISTRATION_SECONDS_MAX: u32 = 3600;
+
+/// Commands of one session that wait for its client's window; a queue holds no more.
+pub(crate) const COMMANDS_WAITING_MAX: usize = 64;
+
+/// Other packets that wait for a client's socket.
+pub(crate) const DELIVERIES_WAITING_MAX: usize = 256;
+
+/// Their bytes: four method calls of full size.
+pub(crate) const DELIVERY_BYTES_WAITING_MAX: usize = 512 * 1024;
+
+const _: () = assert!(DELIVERY_BYTES_WAITING_MAX > 2 * METHOD_BYTES_MAX);
 const _: () = assert!(CARRY_BYTES_MAX > MESSAGE_BYTES_MAX + READ_BYTES);
 const _: () = assert!(SILENCE_SECONDS_MAX < WHEEL_SECONDS);

@@ -3,12 +3,14 @@
 //!   with unsent replies is not read.
 
 use std::io::{ErrorKind, Read as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::close::CloseReason;
 use crate::connection::{Connection, ConnectionKey};
 use crate::limits::{CARRY_BYTES_MAX, READ_BYTES, READING_TIME_MAX, READS_PER_TURN};
+use crate::opening::Standing;
 use crate::outbound;
+use crate::quota::Pacing;
 use crate::serve::{Served, serve};
 use crate::shard::Shard;
 
@@ -26,6 +28,9 @@ enum Next {
 impl Shard {
     /// Gives every connection that is ready its part of the turn, as far as the time goes.
     pub(crate) fn read_ready(&mut self) {
+        if self.quotas.shard_rests(self.desk.clock.nanoseconds()) {
+            return;
+        }
         let deadline = self.desk.clock.now + READING_TIME_MAX;
         for number in 1..=self.ready.len() {
             let is_late = number % CLOCK_EVERY == 0 && Instant::now() >= deadline;
@@ -39,11 +44,51 @@ impl Shard {
                 continue;
             };
             connection.is_queued = false;
-            match self.read(key) {
+            if !self.may_read(key) {
+                continue;
+            }
+            let before = self.desk.turn_messages;
+            let result = self.read(key);
+            if self.quotas.is_on() {
+                self.quotas.charge(key, self.desk.turn_messages - before, self.desk.clock.nanoseconds());
+            }
+            match result {
                 Ok(Next::Wait) => {}
                 Ok(Next::Again) => self.queue(key),
                 Err(reason) => self.close(key, &reason),
             }
+        }
+    }
+
+    /// Whether a connection is within its quota. If not, it rests, or ends.
+    fn may_read(&mut self, key: ConnectionKey) -> bool {
+        if !self.quotas.is_on() {
+            return true;
+        }
+        let now = self.desk.clock.nanoseconds();
+        match self.quotas.look(key, now) {
+            Pacing::Read => true,
+            Pacing::Rest(until) => {
+                let rest = Duration::from_nanos(until.saturating_sub(now)).as_secs().saturating_add(1);
+                let woken_at = self.desk.clock.seconds().saturating_add(u32::try_from(rest).unwrap_or(u32::MAX));
+                if let Some(connection) = self.connection(key) {
+                    // It cannot be heard meanwhile, and is not silent for that.
+                    connection.heard_at = woken_at;
+                }
+                false
+            }
+            Pacing::Violation => {
+                self.close(key, &CloseReason::Throttled("more messages than its quota, for too long"));
+                false
+            }
+        }
+    }
+
+    /// Brings back connections that have rested enough.
+    pub(crate) fn wake_rested(&mut self) {
+        let now = self.desk.clock.nanoseconds();
+        while let Some(key) = self.quotas.due(now) {
+            self.queue(key);
         }
     }
 
@@ -52,7 +97,7 @@ impl Shard {
             let Some(connection) = self.connection(key) else {
                 return Ok(Next::Wait);
             };
-            if !connection.outbox.is_empty() {
+            if !connection.outbox.is_empty() || connection.is_held {
                 return Ok(Next::Wait);
             }
             if connection.is_blocked {
@@ -147,15 +192,23 @@ impl Shard {
             };
             match serve(connection, key, &mut self.desk, input, &mut out) {
                 Ok(Served::All) => break Ok(()),
-                Ok(Served::Blocked) => {
+                Ok(Served::Blocked | Served::Held) => {
                     connection.is_blocked = true;
                     break Ok(());
                 }
-                Ok(Served::Admitted) => self.admitted(key),
-                Ok(Served::Elsewhere(moved)) => {
-                    self.buffers.out = out;
-                    return self.move_away(key, *moved, input);
-                }
+                Ok(Served::Caller(caller)) => match self.receive(key, *caller) {
+                    Ok(Standing::Open) => {}
+                    Ok(Standing::Held) => break Ok(()),
+                    Ok(Standing::Elsewhere(shard, visitor)) => {
+                        self.buffers.out = out;
+                        if let Some(connection) = self.connections.get_mut(index(key)) {
+                            keep(connection, input)?;
+                        }
+                        self.move_away(key, shard, *visitor);
+                        return Ok(());
+                    }
+                    Err(reason) => break Err(reason),
+                },
                 Err(reason) => break Err(reason),
             }
         };
@@ -164,7 +217,12 @@ impl Shard {
             None => Ok(()),
         };
         self.buffers.out = out;
-        result.and(sent)
+        result.and(sent)?;
+        // A PUBACK has made room for another command.
+        if self.connections.get_mut(index(key)).and_then(Connection::dialogue).is_some_and(|it| it.has_something()) {
+            self.pump(key);
+        }
+        Ok(())
     }
 
     /// The socket takes more again.
@@ -174,7 +232,10 @@ impl Shard {
         };
         match outbound::flush(connection) {
             // What came in meanwhile was not read, and its edge is gone.
-            Ok(true) => self.queue(key),
+            Ok(true) => {
+                self.pump(key);
+                self.queue(key);
+            }
             Ok(false) => {}
             Err(reason) => self.close(key, &reason),
         }

@@ -1,56 +1,43 @@
 //! One connection's input: bytes to packets to the open batch.
 //! - Hot path: [`take_publish`]: no allocation, one copy (into the batch), no look-up.
 //! - Invariants: what follows a packet that was not taken stays in `input`, for the next time.
+//! - Not here: who is let in (`opening`), what the control side is asked (`requests`).
 
 use millrace_model::batch::IdentitySlot;
 use millrace_model::limits::MESSAGE_BYTES_MAX;
 use millrace_model::{MessageSource, bag};
 use millrace_protocols_identity::topic;
-use millrace_protocols_mqtt::{Accept, Event, Publish, QoS, Refusal, Session, SessionError, Will};
+use millrace_protocols_mqtt::{Event, Publish, QoS, Refusal, Session, SessionError, Will};
 
 use crate::acks::PendingAck;
-use crate::admission::{Admitted, admit};
 use crate::close::CloseReason;
-use crate::connection::{Connection, ConnectionKey, Owner};
+use crate::connection::{self, Connection, ConnectionKey, Owner};
 use crate::desk::Desk;
 use crate::events;
-use crate::limits::SILENCE_SECONDS_MAX;
-
-/// Filters that a session may subscribe to, besides its own device-bound messages and module inputs.
-const HUB_FILTERS: [&str; 3] =
-    ["$iothub/methods/POST/#", "$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#"];
+use crate::introduction::{Caller, Rejected, introduce};
+use crate::requests::{self, Wish};
 
 /// What came of a connection's input.
-#[derive(Debug)]
 pub(crate) enum Served {
     /// All whole packets were taken.
     All,
     /// The journal takes no more; the rest is for later.
     Blocked,
-    /// A session was let in.
-    Admitted,
-    /// A session was let in whose device lives on another shard.
-    Elsewhere(Box<Elsewhere>),
+    /// The session may ask no more before it is answered; the rest is for later.
+    Held,
+    /// Somebody wants to connect.
+    Caller(Box<Caller>),
 }
 
-/// What the other shard has to know.
-#[derive(Debug)]
-pub(crate) struct Elsewhere {
-    pub(crate) shard: usize,
-    pub(crate) admitted: Admitted,
-    pub(crate) keep_alive: u16,
-}
-
-/// What has to be answered once a packet's borrow is over.
+/// What has to be done once a packet's borrow is over.
 enum Reply {
-    Connect(Result<Admitted, crate::admission::Refused>, u16),
-    Subscribe(u16, Vec<u8>),
-    Unsubscribe(u16, Vec<u8>),
+    Caller(Result<Caller, Rejected>),
+    Wish(Wish),
     Ping,
     Nothing,
 }
 
-/// Takes packets off `input` until there is no whole one, or a session was let in. Replies are added to `out`.
+/// Takes packets off `input` until there is no whole one, or somebody has to answer first. Replies are added to `out`.
 pub(crate) fn serve(
     connection: &mut Connection,
     key: ConnectionKey,
@@ -62,7 +49,7 @@ pub(crate) fn serve(
         if !desk.can_read() {
             return Ok(Served::Blocked);
         }
-        let Connection { session, owner, identity_slot, acknowledge, .. } = connection;
+        let Connection { session, owner, guest, tls, identity_slot, acknowledge, .. } = connection;
         let event = match session.next(&desk.limits, input) {
             Ok(Some(event)) => event,
             Ok(None) => return Ok(Served::All),
@@ -70,51 +57,53 @@ pub(crate) fn serve(
         };
         let reply = match (event, owner.as_deref()) {
             (Event::Publish(publish), Some(owner)) => {
-                if let Some(packet_id) = take_publish(&publish, owner, identity_slot, desk)? {
-                    desk.acks.open(*acknowledge, PendingAck { connection: key, packet_id });
+                if let Some(own_bag) = topic::bag_behind(publish.topic, &owner.telemetry) {
+                    if let Some(packet_id) = take_publish(own_bag, &publish, owner, identity_slot, desk)? {
+                        desk.acks.open(*acknowledge, PendingAck { connection: key, packet_id });
+                    }
+                    continue;
                 }
-                continue;
+                Reply::Wish(requests::read_publish(&publish)?)
+            }
+            (Event::Connect(_), _) if desk.connects_left == 0 => {
+                let why = "too many new sessions in this second";
+                Reply::Caller(Err(Rejected { refusal: Refusal::ConnectionRateExceeded, why }))
             }
             (Event::Connect(connect), _) => {
-                let admitted = if desk.connects_left == 0 {
-                    let why = "too many new sessions in this second";
-                    Err(crate::admission::Refused { refusal: Refusal::ConnectionRateExceeded, why })
-                } else {
-                    let now = desk.clock.unix_seconds();
-                    admit(&connect, desk.directory.as_ref(), &desk.config.host_names, now)
-                };
-                Reply::Connect(admitted, connect.keep_alive_seconds)
-            }
-            (Event::Subscribe(subscribe), Some(owner)) => {
-                let codes =
-                    subscribe.filters.map(|(filter, qos)| grant(owner, filter, qos)).collect::<Result<_, _>>()?;
-                Reply::Subscribe(subscribe.packet_id, codes)
-            }
-            (Event::Unsubscribe(unsubscribe), _) => {
-                Reply::Unsubscribe(unsubscribe.packet_id, unsubscribe.filters().map(|_| 0).collect())
+                Reply::Caller(introduce(&connect, connection::certificates(guest, tls.as_deref())))
             }
             (Event::PingRequest, _) => Reply::Ping,
             (Event::Disconnect { .. }, _) => return Err(CloseReason::ClientDisconnected),
-            _ => Reply::Nothing,
+            (event, owner) => read_other(&event, owner)?.map_or(Reply::Nothing, Reply::Wish),
         };
         match reply {
-            Reply::Connect(Err(refused), _) => {
-                session.refuse(refused.refusal, out);
-                return Err(CloseReason::Refused(refused.why));
+            Reply::Caller(Ok(caller)) => return Ok(Served::Caller(Box::new(caller))),
+            Reply::Caller(Err(rejected)) => {
+                session.refuse(rejected.refusal, out);
+                return Err(CloseReason::Refused(rejected.why));
             }
-            Reply::Connect(Ok(admitted), keep_alive) => {
-                let shard = home(&admitted.device_id, desk.config.shards);
-                if shard != usize::from(desk.shard.0) {
-                    return Ok(Served::Elsewhere(Box::new(Elsewhere { shard, admitted, keep_alive })));
+            Reply::Wish(wish) => {
+                requests::ask(connection, key, desk, wish, out)?;
+                if connection.is_held {
+                    return Ok(Served::Held);
                 }
-                answer_connect(connection, admitted, keep_alive, desk, out);
-                return Ok(Served::Admitted);
             }
-            Reply::Subscribe(packet_id, codes) => session.suback(packet_id, &codes, out),
-            Reply::Unsubscribe(packet_id, codes) => session.unsuback(packet_id, &codes, out),
             Reply::Ping => session.ping_response(out),
             Reply::Nothing => {}
         }
+    }
+}
+
+/// The packets of which there are few.
+fn read_other(event: &Event<'_>, owner: Option<&Owner>) -> Result<Option<Wish>, CloseReason> {
+    /// From here on a PUBACK says that the message was not taken; its lock will run out.
+    const FAILURE: u8 = 0x80;
+    match (event, owner) {
+        (Event::Subscribe(subscribe), Some(owner)) => requests::read_subscribe(subscribe, owner).map(Some),
+        (Event::Unsubscribe(unsubscribe), Some(owner)) => Ok(Some(requests::read_unsubscribe(unsubscribe, owner))),
+        (Event::PubAck { token: Some(lock), reason: ..FAILURE, .. }, Some(_)) => Ok(Some(Wish::Taken { lock: *lock })),
+        (_, Some(_)) => Ok(None),
+        (event, None) => requests::read_registration(event),
     }
 }
 
@@ -126,13 +115,15 @@ fn protocol_error(session: &mut Session, error: SessionError, out: &mut Vec<u8>)
 /// Copies a message into the open batch. Answers the packet id when a PUBACK is owed.
 #[inline]
 fn take_publish(
+    own_bag: &str,
     publish: &Publish<'_>,
     owner: &Owner,
     slot: &mut IdentitySlot,
     desk: &mut Desk,
 ) -> Result<Option<u16>, CloseReason> {
-    let own_bag = topic::telemetry_bag(publish.topic, &owner.device_id, owner.module_id.as_deref())
-        .ok_or(CloseReason::TopicNotAllowed("this identity may publish telemetry on its own topic only"))?;
+    if desk.is_used_up {
+        return Err(CloseReason::QuotaExceeded);
+    }
     desk.bag.clear();
     if publish.retain {
         bag::push(&mut desk.bag, "mqtt-retain", "true");
@@ -171,52 +162,6 @@ pub(crate) fn home(device_id: &str, shards: u16) -> usize {
     usize::try_from((hash ^ (hash >> 33)) % u64::from(shards.max(1))).unwrap_or(0)
 }
 
-/// Answers the CONNECT of a session that was let in.
-pub(crate) fn answer_connect(
-    connection: &mut Connection,
-    admitted: Admitted,
-    keep_alive: u16,
-    desk: &mut Desk,
-    out: &mut Vec<u8>,
-) {
-    desk.connects_left = desk.connects_left.saturating_sub(1);
-    let keep_alive_seconds = millrace_protocols_mqtt::effective_keep_alive(&desk.limits, keep_alive);
-    let client_id = match (&admitted.module_id, admitted.assigned_client_id) {
-        (_, false) => None,
-        (None, true) => Some(admitted.device_id.to_string()),
-        (Some(module), true) => Some(format!("{}/{module}", admitted.device_id)),
-    };
-    let accept = Accept { session_present: false, assigned_client_id: client_id.as_deref(), keep_alive_seconds };
-    connection.session.accept(&desk.limits, &accept, out);
-    // [MQTT-3.1.2-24]: one and a half times the keep-alive time.
-    let silence = u32::from(keep_alive_seconds).saturating_mul(3).div_ceil(2);
-    connection.silence_max = if silence == 0 { SILENCE_SECONDS_MAX } else { silence.min(SILENCE_SECONDS_MAX) };
-    let lives = admitted.expires_at.saturating_sub(desk.clock.unix_seconds());
-    connection.expires_at = desk.clock.seconds().saturating_add(u32::try_from(lives).unwrap_or(u32::MAX));
-    connection.owner = Some(Box::new(Owner {
-        device_id: admitted.device_id,
-        module_id: admitted.module_id,
-        identity: admitted.identity,
-    }));
-}
-
-/// The granted QoS for a filter. A filter of somebody else's closes the connection, because SDKs overlook a refusal in SUBACK.
-fn grant(owner: &Owner, filter: &str, qos: QoS) -> Result<u8, CloseReason> {
-    const OTHERS: CloseReason = CloseReason::TopicNotAllowed("this identity may not subscribe to that filter");
-    if HUB_FILTERS.contains(&filter) {
-        return Ok(qos.level());
-    }
-    let rest = filter.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(&*owner.device_id)).ok_or(OTHERS)?;
-    let own = match owner.module_id.as_deref() {
-        None => rest == "/messages/devicebound/#",
-        Some(module) => rest
-            .strip_prefix("/modules/")
-            .and_then(|rest| rest.strip_prefix(module))
-            .is_some_and(|rest| ["/inputs/#", "/#", "/messages/devicebound/#"].contains(&rest)),
-    };
-    own.then_some(qos.level()).ok_or(OTHERS)
-}
-
 /// Takes the will of a session that ended without DISCONNECT as a message of its identity.
 pub(crate) fn take_will(connection: &mut Connection, desk: &mut Desk) {
     let Connection { session, owner: Some(owner), identity_slot, .. } = connection else {
@@ -225,7 +170,7 @@ pub(crate) fn take_will(connection: &mut Connection, desk: &mut Desk) {
     let Some(Will { topic: will_topic, payload, bag: mut will_bag, retain, .. }) = session.take_will() else {
         return;
     };
-    let Some(own_bag) = topic::telemetry_bag(&will_topic, &owner.device_id, owner.module_id.as_deref()) else {
+    let Some(own_bag) = topic::bag_behind(&will_topic, &owner.telemetry) else {
         return;
     };
     if retain {

@@ -2,7 +2,9 @@
 //! - Invariants: a shard's thread owns all its state; what is here reaches it through its command queue and atomics.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use hashbrown::HashTable;
 use millrace_journal::Journal;
+use millrace_model::door::{Control, Provisioning};
 use millrace_model::{BatchBuilder, ShardId, Watermark};
 use millrace_protocols_mqtt::Limits;
 use rustls::ServerConfig;
@@ -20,13 +23,16 @@ use crate::clock::Clock;
 use crate::close::CloseReason;
 use crate::command::{Command, Commands};
 use crate::config::IngestConfig;
+use crate::connection_events::Sequence;
 use crate::desk::Desk;
 use crate::directory::Directory;
+use crate::doorway::Doorway;
 use crate::events::{self, ShardMetrics};
 use crate::limits::{CARRY_BYTES_MAX, READ_BYTES};
 use crate::listen::{Listeners, ShardListener};
+use crate::quota::Quotas;
 use crate::serve::home;
-use crate::shard::{Buffers, Shard, WAKE};
+use crate::shard::{Buffers, Shard};
 use crate::wheel::Wheel;
 
 /// What the ingest tier needs from the others.
@@ -37,8 +43,22 @@ pub struct Wiring {
     pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     /// One journal for each shard, in order.
     pub journals: Vec<Journal>,
+    /// Decides about everything but telemetry. `None`: telemetry only, and who asks for something else is closed.
+    pub control: Option<Arc<dyn Control>>,
+    /// The provisioning service. `None`: who wants to register is refused.
+    pub provisioning: Option<Arc<dyn Provisioning>>,
+    /// The way to the shards that the control side was given; `None`: one is made.
+    pub doorway: Option<Doorway>,
     /// For each shard, how far every Kafka endpoint has come; needed by listeners that acknowledge at level `kafka`.
     pub kafka: Vec<Option<Arc<Watermark>>>,
+}
+
+impl Wiring {
+    /// A tier that takes telemetry and nothing else, without TLS and Kafka.
+    #[must_use]
+    pub fn telemetry(directory: Arc<dyn Directory>, journals: Vec<Journal>) -> Self {
+        Self { directory, tls: None, journals, control: None, provisioning: None, doorway: None, kafka: Vec::new() }
+    }
 }
 
 impl std::fmt::Debug for Wiring {
@@ -60,6 +80,36 @@ impl StatusCells {
         self.turns.fetch_add(1, Ordering::Relaxed);
         self.connections.store(connections, Ordering::Relaxed);
         self.is_blocked.store(is_blocked, Ordering::Relaxed);
+    }
+}
+
+/// The day's messages of all shards, where they have a limit.
+#[derive(Debug)]
+pub(crate) struct DayCount {
+    limit: u64,
+    day: AtomicI64,
+    messages: AtomicU64,
+}
+
+impl DayCount {
+    fn new(limit: u64) -> Self {
+        Self { limit, day: AtomicI64::new(0), messages: AtomicU64::new(0) }
+    }
+
+    /// Counts a turn's messages; whether the day's are used up. What shards take in the same instant may go over the limit.
+    pub(crate) fn add(&self, day: i64, messages: usize) -> bool {
+        if self.limit == 0 {
+            return false;
+        }
+        if self.day.swap(day, Ordering::Relaxed) != day {
+            self.messages.store(0, Ordering::Relaxed);
+        }
+        let messages = u64::try_from(messages).unwrap_or(u64::MAX);
+        self.messages.fetch_add(messages, Ordering::Relaxed).saturating_add(messages) >= self.limit
+    }
+
+    pub(crate) fn is_used_up(&self, day: i64) -> bool {
+        self.limit > 0 && self.day.load(Ordering::Relaxed) == day && self.messages.load(Ordering::Relaxed) >= self.limit
     }
 }
 
@@ -104,6 +154,7 @@ impl Running {
 /// The running shards.
 pub struct Ingest {
     shards: Vec<Running>,
+    doorway: Doorway,
 }
 
 impl std::fmt::Debug for Ingest {
@@ -121,13 +172,17 @@ impl Ingest {
         events::describe();
         let config = Arc::new(config);
         let count = listeners.by_shard.len();
-        let mut polls = Vec::with_capacity(count);
-        let mut commands = Vec::with_capacity(count);
-        for _ in 0..count {
-            let poll = mio::Poll::new()?;
-            commands.push(Commands::new(Arc::new(mio::Waker::new(poll.registry(), WAKE)?)));
-            polls.push(poll);
+        let doorway = match &wiring.doorway {
+            Some(doorway) => doorway.clone(),
+            None => Doorway::open(config.shards)?,
+        };
+        let (commands, polls) = (Arc::clone(doorway.shards()), doorway.take_polls());
+        if polls.len() != count {
+            return Err(io::Error::other(
+                "the doorway leads to another number of shards, or to shards that run already",
+            ));
         }
+        let day = Arc::new(DayCount::new(config.quotas.hub_messages_per_day));
         let mut shards = Vec::with_capacity(count);
         let parts = polls.into_iter().zip(listeners.by_shard).zip(wiring.journals);
         for (number, ((poll, sockets), journal)) in parts.enumerate() {
@@ -138,12 +193,15 @@ impl Ingest {
             let build = Build {
                 config: Arc::clone(&config),
                 directory: Arc::clone(&wiring.directory),
+                control: wiring.control.clone(),
+                provisioning: wiring.provisioning.clone(),
+                day: Arc::clone(&day),
                 tls: wiring.tls.clone(),
                 status: Arc::clone(&status),
                 kafka,
             };
             let own = commands.get(number).cloned().ok_or(io::ErrorKind::InvalidInput)?;
-            let (own_commands, peers) = (own.clone(), commands.clone());
+            let (own_commands, peers) = (own.clone(), Arc::clone(&commands));
             let thread = std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
                 let ended = End(own_commands.clone());
                 let result = build.run(shard, poll, sockets, journal, own_commands, peers);
@@ -152,7 +210,21 @@ impl Ingest {
             })?;
             shards.push(Running { shard, commands: own, status, thread: Mutex::new(Some(thread)) });
         }
-        Ok(Self { shards })
+        Ok(Self { shards, doorway })
+    }
+
+    /// The way to the shards for other threads: doors and control side.
+    #[must_use]
+    pub const fn doorway(&self) -> &Doorway {
+        &self.doorway
+    }
+
+    /// Takes over a connection of another door; see [`Doorway::adopt`].
+    ///
+    /// # Errors
+    /// When the shard takes no more connections.
+    pub fn adopt(&self, stream: UnixStream, peer: Option<SocketAddr>, certificates: Arc<[Vec<u8>]>) -> io::Result<()> {
+        self.doorway.adopt(stream, peer, certificates)
     }
 
     /// Ends the session of an identity, if it has one; with no module, of the device and all its modules.
@@ -220,6 +292,9 @@ impl Drop for End {
 struct Build {
     config: Arc<IngestConfig>,
     directory: Arc<dyn Directory>,
+    control: Option<Arc<dyn Control>>,
+    provisioning: Option<Arc<dyn Provisioning>>,
+    day: Arc<DayCount>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     status: Arc<StatusCells>,
     kafka: Option<Arc<Watermark>>,
@@ -233,7 +308,7 @@ impl Build {
         listeners: Vec<ShardListener>,
         journal: Journal,
         commands: Commands,
-        peers: Vec<Commands>,
+        peers: Arc<[Commands]>,
     ) -> io::Result<()> {
         if self.config.pin_cores {
             pin(shard);
@@ -251,14 +326,20 @@ impl Build {
         listeners: Vec<ShardListener>,
         journal: Journal,
         commands: Commands,
-        peers: Vec<Commands>,
+        peers: Arc<[Commands]>,
     ) -> Shard {
+        let quotas = Quotas::new(&self.config.quotas, self.config.shards);
+        // With a control side, what a session listens to outlives its connection.
+        let session_expiry_seconds_max = if self.control.is_some() { u32::MAX } else { 0 };
         Shard {
             desk: Desk {
                 shard,
+                has_connection_events: self.config.connection_events.unwrap_or(self.control.is_some()),
                 config: self.config,
                 directory: self.directory,
-                limits: Limits::default(),
+                control: self.control,
+                provisioning: self.provisioning,
+                limits: Limits { session_expiry_seconds_max, ..Limits::default() },
                 clock: Clock::start(),
                 builder: BatchBuilder::new(),
                 acks: Acks::default(),
@@ -269,6 +350,10 @@ impl Build {
                 connects_left: 0,
                 lines_left: 0,
                 bag: Vec::new(),
+                topic: String::new(),
+                sequence: Sequence::default(),
+                is_used_up: false,
+                own_answers: 0,
             },
             registry,
             listeners,
@@ -282,6 +367,9 @@ impl Build {
             tls: self.tls,
             journal,
             kafka: self.kafka,
+            submitted: Slab::new(),
+            quotas,
+            day: self.day,
             status: self.status,
             generation: 0,
             accept_rests: false,

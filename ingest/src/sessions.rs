@@ -1,107 +1,29 @@
-//! The sessions of a shard: who is connected, take-over, deadlines, commands from outside, acknowledgements, the end.
+//! The sessions of a shard: who is connected, deadlines, commands from outside, acknowledgements, the end.
 
 use std::hash::BuildHasher as _;
 use std::io;
 use std::time::Instant;
 
 use millrace_model::Offset;
-use millrace_protocols_mqtt::PubAckReason;
+use millrace_model::door::Request;
+use millrace_protocols_mqtt::{PubAckReason, Refusal};
 
 use crate::acks::{PendingAck, Sealed};
 use crate::close::CloseReason;
-use crate::command::{Command, Moved};
+use crate::command::Command;
 use crate::config::AcknowledgeLevel;
-use crate::connection::{ConnectionKey, Owner};
+use crate::connection::{Connection, ConnectionKey, Owner};
 use crate::limits::COMMANDS_PER_TURN;
-use crate::receive::keep;
-use crate::serve::{Elsewhere, answer_connect, take_will};
+use crate::serve::take_will;
 use crate::shard::Shard;
-use crate::{events, outbound};
+use crate::{connection_events, events, outbound};
 
 impl Shard {
-    /// Enters a session that was just let in, and ends an older one of the same identity.
-    pub(crate) fn admitted(&mut self, key: ConnectionKey) {
-        self.desk.metrics.sessions.increment(1);
-        let Some(connection) = self.connection(key) else {
-            return;
-        };
-        let deadline = connection.deadline().saturating_add(1);
-        let was_due = connection.wheel_at;
-        let Some(owner) = connection.owner.as_deref() else {
-            return;
-        };
-        let (device_id, module_id) = (owner.device_id.clone(), owner.module_id.clone());
-        if deadline < was_due {
-            let wheel_at = self.wheel.schedule(key, deadline);
-            if let Some(connection) = self.connection(key) {
-                connection.wheel_at = wheel_at;
-            }
-        }
-        if let Some(older) = self.find(&device_id, module_id.as_deref()) {
-            self.close(older, &CloseReason::TakenOver);
-        }
-        let hash = self.hasher.hash_one(&*device_id);
-        let Self { by_owner, connections, hasher, .. } = self;
-        by_owner.insert_unique(hash, key, |key| {
-            let owner = usize::try_from(key.slot).ok().and_then(|slot| connections.get(slot)?.owner.as_deref());
-            owner.map_or(0, |owner| hasher.hash_one(&*owner.device_id))
-        });
-    }
-
-    /// Hands a connection over to the shard that its device lives on; `rest` is the input behind its CONNECT.
-    pub(crate) fn move_away(
-        &mut self,
-        key: ConnectionKey,
-        elsewhere: Elsewhere,
-        rest: &[u8],
-    ) -> Result<(), CloseReason> {
-        let Elsewhere { shard, admitted, keep_alive } = elsewhere;
-        let Some(connection) = self.connection(key) else {
-            return Ok(());
-        };
-        keep(connection, rest)?;
-        let mut connection = self.connections.remove(usize::try_from(key.slot).unwrap_or(usize::MAX));
-        if self.registry.deregister(&mut connection.stream).is_err() {
-            return Ok(());
-        }
-        let moved = Box::new(Moved { connection, admitted, keep_alive });
-        if let Some(Err(_)) = self.peers.get(shard).map(|peer| peer.send(Command::Adopt(moved))) {
-            // The peer is overrun: the connection ends here, and the client tries again.
-            let reason = CloseReason::Refused("the device's shard is overrun");
-            let may_log = self.desk.may_log();
-            events::connection_closed(&reason, None, None, may_log);
-        }
-        Ok(())
-    }
-
-    /// Takes a connection from another shard and answers its CONNECT.
-    fn adopt(&mut self, moved: Moved) {
-        let Moved { mut connection, admitted, keep_alive } = moved;
-        let mut out = Vec::new();
-        connection.is_queued = false;
-        // What came behind CONNECT waits in `carry`.
-        connection.is_blocked = true;
-        connection.heard_at = self.desk.clock.seconds();
-        answer_connect(&mut connection, admitted, keep_alive, &mut self.desk, &mut out);
-        let key = match self.take_in(connection) {
-            Ok(key) => key,
-            Err(error) => return events::accept_failed(self.desk.shard.0, &error),
-        };
-        self.admitted(key);
-        let Some(connection) = self.connection(key) else {
-            return;
-        };
-        match outbound::send(connection, &out, &mut Vec::new()) {
-            Ok(()) => self.queue(key),
-            Err(reason) => self.close(key, &reason),
-        }
-    }
-
     /// The connection of an identity.
-    fn find(&self, device_id: &str, module_id: Option<&str>) -> Option<ConnectionKey> {
+    pub(crate) fn find(&self, device_id: &str, module_id: Option<&str>) -> Option<ConnectionKey> {
         let is_it = |key: &ConnectionKey| {
             self.owner(*key)
-                .is_some_and(|owner| &*owner.device_id == device_id && owner.module_id.as_deref() == module_id)
+                .is_some_and(|owner| owner.name.device_id() == device_id && owner.name.module_id() == module_id)
         };
         self.by_owner.find(self.hasher.hash_one(device_id), is_it).copied()
     }
@@ -117,6 +39,10 @@ impl Shard {
         };
         let slot = usize::try_from(key.slot).unwrap_or(usize::MAX);
         let mut out = Vec::new();
+        let was_open = connection.session.was_connected();
+        if connection.session.is_deciding() {
+            connection.session.refuse(Refusal::ServerUnavailable, &mut out);
+        }
         if connection.session.is_connected()
             && let Some(reason) = reason.disconnect_reason()
         {
@@ -133,16 +59,33 @@ impl Shard {
         self.forget(key);
         let mut connection = self.connections.remove(slot);
         take_will(&mut connection, &mut self.desk);
-        let device_id = connection.owner.as_deref().map(|owner| &*owner.device_id);
+        self.tell_end(key, &mut connection, was_open);
+        let device_id = connection.owner.as_deref().map(|owner| owner.name.device_id());
         let may_log = self.desk.may_log();
-        events::connection_closed(reason, device_id, connection.stream.peer_addr().ok(), may_log);
+        events::connection_closed(reason, device_id, connection.stream.peer(), may_log);
+    }
+
+    /// Tells the control side, and whoever reads connection events, that a session is over.
+    fn tell_end(&mut self, key: ConnectionKey, connection: &mut Connection, was_open: bool) {
+        let Connection { owner: Some(owner), identity_slot, .. } = connection else {
+            return;
+        };
+        if was_open {
+            connection_events::append(&mut self.desk, owner, identity_slot, false);
+        }
+        if owner.is_asked
+            && let Some(control) = &self.desk.control
+        {
+            let asked = control.ask(self.desk.session_key(key), &owner.name, Request::Close);
+            debug_assert!(asked.is_ok(), "the end of a session is always taken");
+        }
     }
 
     fn forget(&mut self, key: ConnectionKey) {
         let Some(owner) = self.owner(key) else {
             return;
         };
-        let hash = self.hasher.hash_one(&*owner.device_id);
+        let hash = self.hasher.hash_one(owner.name.device_id());
         if let Ok(entry) = self.by_owner.find_entry(hash, |entered| *entered == key) {
             entry.remove();
         }
@@ -150,12 +93,20 @@ impl Shard {
 
     /// Does what other threads asked for, a bounded part of it in each turn.
     pub(crate) fn obey(&mut self) {
+        self.commands.looking();
+        self.obey_commands();
+        self.hear();
+        self.take_submissions();
+    }
+
+    fn obey_commands(&mut self) {
         for _ in 0..COMMANDS_PER_TURN {
             let Some(command) = self.commands.take() else {
                 return;
             };
             match command {
                 Command::Adopt(moved) => self.adopt(*moved),
+                Command::Enter(handed) => self.enter_handed(*handed),
                 Command::End { device_id, module_id, reason } => self.end(&device_id, module_id.as_deref(), &reason),
                 Command::StopAccepting => self.stop_accepting(),
                 Command::Drain { deadline } => {
@@ -168,7 +119,7 @@ impl Shard {
 
     fn end(&mut self, device_id: &str, module_id: Option<&str>, reason: &CloseReason) {
         let is_meant = |owner: &Owner| {
-            &*owner.device_id == device_id && (module_id.is_none() || owner.module_id.as_deref() == module_id)
+            owner.name.device_id() == device_id && (module_id.is_none() || owner.name.module_id() == module_id)
         };
         let hash = self.hasher.hash_one(device_id);
         let keys: Vec<ConnectionKey> =
@@ -232,6 +183,9 @@ impl Shard {
             let Some(key) = run.first().map(|ack| ack.connection) else {
                 continue;
             };
+            if self.acknowledge_submission(key) {
+                continue;
+            }
             let slot = usize::try_from(key.slot).unwrap_or(usize::MAX);
             let Some(connection) = self.connections.get_mut(slot).filter(|it| it.generation == key.generation) else {
                 continue;
@@ -270,8 +224,8 @@ impl Shard {
     }
 }
 
-fn overdue(connection: &crate::connection::Connection, now: u32) -> CloseReason {
-    if connection.owner.is_none() {
+fn overdue(connection: &Connection, now: u32) -> CloseReason {
+    if !connection.session.is_connected() {
         CloseReason::ConnectTimeout
     } else if connection.expires_at <= now {
         CloseReason::TokenExpired

@@ -20,13 +20,15 @@ use slab::Slab;
 use tokio::io::unix::AsyncFd;
 use tokio::time::MissedTickBehavior;
 
-use crate::command::Commands;
+use crate::command::{Commands, Done};
+use crate::config::IngestConfig;
 use crate::connection::{Connection, ConnectionKey};
 use crate::desk::Desk;
 use crate::limits::{EVENTS_PER_TURN, LOG_LINES_PER_SECOND, TICK};
 use crate::listen::ShardListener;
 use crate::pace::Pace;
-use crate::server::StatusCells;
+use crate::quota::Quotas;
+use crate::server::{DayCount, StatusCells};
 use crate::wheel::Wheel;
 
 /// The epoll token of the shard's own wake-up.
@@ -57,10 +59,14 @@ pub(crate) struct Shard {
     pub(crate) wheel: Wheel,
     pub(crate) commands: Commands,
     /// All shards by number, this one too: a device's connections all live on the shard that its id names.
-    pub(crate) peers: Vec<Commands>,
+    pub(crate) peers: Arc<[Commands]>,
     pub(crate) tls: Option<Arc<ArcSwap<ServerConfig>>>,
     pub(crate) journal: Journal,
     pub(crate) kafka: Option<Arc<Watermark>>,
+    /// Who waits for messages of other doors to be safe.
+    pub(crate) submitted: Slab<Done>,
+    pub(crate) quotas: Quotas,
+    pub(crate) day: Arc<DayCount>,
     pub(crate) status: Arc<StatusCells>,
     pub(crate) generation: u32,
     pub(crate) accept_rests: bool,
@@ -126,7 +132,8 @@ impl Shard {
         let accepts = self.drain_until.is_none()
             && !self.accept_rests
             && self.listeners.iter().any(|listener| listener.is_pending);
-        accepts || !self.commands.is_empty() || (!self.ready.is_empty() && self.desk.can_read())
+        let reads = !self.ready.is_empty() && !self.quotas.shard_rests(self.desk.clock.nanoseconds());
+        accepts || !self.commands.is_empty() || (reads && self.desk.can_read())
     }
 
     /// One round of everything; answers how many messages and acknowledgements it moved.
@@ -139,6 +146,7 @@ impl Shard {
         self.acknowledge();
         if self.drain_until.is_none() {
             self.accept();
+            self.wake_rested();
             self.read_ready();
         }
         self.desk.seal();
@@ -153,8 +161,8 @@ impl Shard {
         if self.second != second {
             self.second = second;
             self.desk.lines_left = LOG_LINES_PER_SECOND;
-            let rate = self.desk.config.connect_rate_max;
-            self.desk.connects_left = if rate == 0 { u32::MAX } else { rate };
+            self.desk.connects_left = connects_per_second(&self.desk.config);
+            self.desk.is_used_up = self.day.is_used_up(self.desk.clock.day());
             if std::mem::take(&mut self.accept_rests) {
                 self.listeners.iter_mut().for_each(|listener| listener.is_pending = true);
             }
@@ -166,6 +174,10 @@ impl Shard {
         let acks = std::mem::take(&mut self.turn_acks);
         let bytes = std::mem::take(&mut self.desk.turn_bytes);
         let metrics = &self.desk.metrics;
+        self.quotas.charge_shard(messages, self.desk.clock.nanoseconds());
+        if messages > 0 && self.day.add(self.desk.clock.day(), messages) {
+            self.desk.is_used_up = true;
+        }
         metrics.messages.increment(u64::try_from(messages).unwrap_or(0));
         metrics.bytes.increment(u64::try_from(bytes).unwrap_or(0));
         metrics.acknowledged.increment(u64::try_from(acks).unwrap_or(0));
@@ -213,6 +225,12 @@ impl Shard {
             self.ready.push_back(key);
         }
     }
+}
+
+/// New sessions that a shard may let in within a second.
+fn connects_per_second(config: &IngestConfig) -> u32 {
+    let share = config.quotas.hub_connects_per_second.div_ceil(u32::from(config.shards.max(1)));
+    [config.connect_rate_max, share].into_iter().filter(|&rate| rate > 0).min().unwrap_or(u32::MAX)
 }
 
 /// Sleeps the rest of a short interval. It holds up everything on this thread, by design: the next turn finds more to do.

@@ -11,6 +11,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, Insufficien
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::any_certificate::AnyCertificate;
 use crate::limits::TLS_RECORD_BYTES_MAX;
 
 /// TLS versions offered.
@@ -27,7 +28,8 @@ pub enum TlsError {
     Tickets(#[source] rustls::Error),
 }
 
-/// The configuration of all TLS listeners: both versions, session tickets for cheap reconnects, no client certificate.
+/// The configuration of all TLS listeners: both versions, session tickets for cheap reconnects, a client certificate that is asked for
+/// and may be absent or anybody's: who it belongs to is judged at CONNECT.
 ///
 /// # Errors
 /// When certificate and key do not fit.
@@ -36,10 +38,11 @@ pub fn server_config(
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Arc::new(AnyCertificate::new(provider.signature_verification_algorithms));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&VERSIONS)
         .map_err(TlsError::Certificate)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .map_err(TlsError::Certificate)?;
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(TlsError::Tickets)?;
@@ -58,6 +61,11 @@ pub(crate) struct TlsSession {
 impl TlsSession {
     pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
         Ok(Self { connection: UnbufferedServerConnection::new(config)?, carry: Vec::new() })
+    }
+
+    /// The chain that the client showed, leaf first; empty where it showed none.
+    pub(crate) fn certificates(&self) -> Arc<[Vec<u8>]> {
+        self.connection.peer_certificates().unwrap_or_default().iter().map(|certificate| certificate.to_vec()).collect()
     }
 
     /// How many bytes of an incomplete record it keeps.

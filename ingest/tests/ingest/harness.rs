@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use millrace_ingest::{
-    AcknowledgeLevel, Directory, Found, Ingest, IngestConfig, ListenerConfig, Listeners, PolicyKeys, Transport, Wiring,
+    AcknowledgeLevel, Directory, Found, Ingest, IngestConfig, ListenerConfig, Listeners, PolicyKeys, Proof, Transport,
+    Wiring,
 };
 use millrace_journal::{Journal, JournalConfig, Reader};
 use millrace_model::{Batch, Offset, ShardId};
@@ -22,7 +23,8 @@ pub(crate) struct Devices(Mutex<HashMap<String, Found>>);
 
 impl Devices {
     pub(crate) fn add(&self, name: &str, enabled: bool) {
-        let found = Found { enabled, generation_id: "1".into(), keys: Some(Arc::new([key(name), key("secondary")])) };
+        let found =
+            Found { enabled, generation_id: "1".into(), proof: Proof::Keys(Arc::new([key(name), key("secondary")])) };
         self.0.lock().unwrap().insert(name.to_owned(), found);
     }
 }
@@ -91,21 +93,19 @@ impl Hub {
             ListenerConfig { address: "127.0.0.1:0".parse().unwrap(), transport, acknowledge: options.acknowledge };
         let config = IngestConfig {
             shards: options.shards,
-            pin_cores: false,
             listeners: vec![listener],
             connections_max: 10_000,
-            connect_rate_max: 0,
             connect_seconds_max: options.connect_seconds_max,
             host_names: vec!["localhost".to_owned()],
+            ..IngestConfig::default()
         };
         let listeners = Listeners::bind(&config).unwrap();
         let addresses = listeners.addresses().iter().map(|(_, address)| *address).collect();
         let devices = Arc::new(Devices::default());
+        let registry = Arc::<Devices>::clone(&devices);
         let wiring = Wiring {
-            directory: Arc::<Devices>::clone(&devices),
             tls: options.tls.map(|tls| Arc::new(arc_swap::ArcSwap::new(tls))),
-            journals: journals.clone(),
-            kafka: Vec::new(),
+            ..Wiring::telemetry(registry, journals.clone())
         };
         let ingest = Some(Ingest::start(config, listeners, wiring).unwrap());
         let readers = journals.iter().map(|journal| journal.reader(Offset(0))).collect();

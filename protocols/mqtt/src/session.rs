@@ -150,6 +150,18 @@ impl Session {
         matches!(self.state, State::Connected)
     }
 
+    /// Whether CONNECT was given out and waits for its answer.
+    #[must_use]
+    pub const fn is_deciding(&self) -> bool {
+        matches!(self.state, State::Deciding)
+    }
+
+    /// Whether CONNECT was ever accepted.
+    #[must_use]
+    pub const fn was_connected(&self) -> bool {
+        self.was_connected
+    }
+
     /// Publishes of QoS 1 given out and not yet acknowledged.
     #[must_use]
     pub const fn in_flight(&self) -> u16 {
