@@ -2,7 +2,7 @@
 //! - Source: Azure IoT Hub, non-telemetry events: `twinChangeNotification`, `deviceLifecycleNotification`.
 //! - Not here: the properties of the message (`control`), digital twin change events (`digital_twin`).
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::twin::{Twin, json_bytes};
 
@@ -44,17 +44,10 @@ pub(crate) fn update(now: &Twin, given: &Given<'_>) -> TwinEvent {
 
 /// The event that tells of a replacement: all that the twin holds now.
 pub(crate) fn replace(now: &Twin) -> TwinEvent {
-    let body = json!({
-        "etag": now.etag(),
-        "version": now.version,
-        "tags": now.tags,
-        "properties": properties(now),
-    });
+    let mut body = Map::from_iter([("etag".to_owned(), now.etag().into()), ("version".to_owned(), now.version.into())]);
+    body.insert("tags".to_owned(), Value::Object(now.tags.clone()));
+    body.insert("properties".to_owned(), now.properties(true));
     TwinEvent { operation: "replaceTwin", body: json_bytes(&body) }
-}
-
-fn properties(twin: &Twin) -> Value {
-    json!({ "desired": twin.desired.for_service(), "reported": twin.reported.for_service() })
 }
 
 impl Twin {
@@ -67,7 +60,7 @@ impl Twin {
         }
         body.insert("etag".to_owned(), self.etag().into());
         body.insert("version".to_owned(), self.version.into());
-        body.insert("properties".to_owned(), properties(self));
+        body.insert("properties".to_owned(), self.properties(true));
         json_bytes(&body)
     }
 }

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use millrace_model::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::time::{NEVER, time_text};
@@ -70,15 +71,17 @@ impl Properties {
         self.merge(values, now, has_versions);
     }
 
-    /// As the device sees them.
-    pub(crate) fn for_device(&self) -> Map<String, Value> {
-        with_version(self.values.clone(), self.version)
+    /// As the device sees them, written without a copy: after an outage all devices read their twins at once.
+    pub(crate) const fn for_device(&self) -> ForDevice<'_> {
+        ForDevice(self)
     }
 
     /// As the service sees them.
-    pub(crate) fn for_service(&self) -> Map<String, Value> {
+    pub(crate) fn for_service(&self, has_metadata: bool) -> Map<String, Value> {
         let mut all = self.values.clone();
-        all.insert("$metadata".to_owned(), self.metadata.for_service(None));
+        if has_metadata {
+            all.insert("$metadata".to_owned(), self.metadata.for_service(None));
+        }
         with_version(all, self.version)
     }
 
@@ -87,6 +90,20 @@ impl Properties {
         let mut all = patch.clone();
         all.insert("$metadata".to_owned(), self.metadata.for_service(Some(patch)));
         with_version(all, self.version)
+    }
+}
+
+/// Values and version of properties.
+pub(crate) struct ForDevice<'a>(&'a Properties);
+
+impl Serialize for ForDevice<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(Some(self.0.values.len().saturating_add(1)))?;
+        for (name, value) in &self.0.values {
+            members.serialize_entry(name, value)?;
+        }
+        members.serialize_entry("$version", &self.0.version)?;
+        members.end()
     }
 }
 

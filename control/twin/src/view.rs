@@ -2,8 +2,10 @@
 //! - Source: Azure IoT Hub, twin read over MQTT and `GET /twins/{id}`.
 
 use millrace_model::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::section::{ForDevice, Properties};
 use crate::time::{NEVER, time_text};
 use crate::twin::{Twin, json_bytes};
 
@@ -44,12 +46,27 @@ impl Twin {
     /// What a device reads: JSON, without tags and metadata.
     #[must_use]
     pub fn device_view(&self) -> Vec<u8> {
-        json_bytes(&json!({ "desired": self.desired.for_device(), "reported": self.reported.for_device() }))
+        #[derive(Serialize)]
+        struct View<'a> {
+            desired: ForDevice<'a>,
+            reported: ForDevice<'a>,
+        }
+        json_bytes(&View { desired: self.desired.for_device(), reported: self.reported.for_device() })
     }
 
     /// What the service reads.
     #[must_use]
     pub fn service_view(&self, facts: &IdentityFacts<'_>) -> Value {
+        self.view(facts, true)
+    }
+
+    /// The same without the metadata of properties, which are most of the work: for queries that do not ask for them.
+    #[must_use]
+    pub fn service_view_without_metadata(&self, facts: &IdentityFacts<'_>) -> Value {
+        self.view(facts, false)
+    }
+
+    fn view(&self, facts: &IdentityFacts<'_>, has_metadata: bool) -> Value {
         let mut view = Map::new();
         let mut put = |name: &str, value: Value| drop(view.insert(name.to_owned(), value));
         put("deviceId", facts.device_id.into());
@@ -74,7 +91,7 @@ impl Twin {
         }
         put("version", self.version.into());
         put("tags", Value::Object(self.tags.clone()));
-        put("properties", json!({ "desired": self.desired.for_service(), "reported": self.reported.for_service() }));
+        put("properties", self.properties(has_metadata));
         put("capabilities", json!({ "iotEdge": facts.is_edge }));
         if !self.configurations.is_empty() {
             let status = |(id, status): (&str, &str)| (id.to_owned(), json!({ "status": status }));
@@ -87,5 +104,12 @@ impl Twin {
             put("parentScopes", facts.parent_scopes.into());
         }
         Value::Object(view)
+    }
+
+    /// Both kinds of properties as the service sees them.
+    pub(crate) fn properties(&self, has_metadata: bool) -> Value {
+        let section = |properties: &Properties| Value::Object(properties.for_service(has_metadata));
+        let sections = [("desired", &self.desired), ("reported", &self.reported)];
+        sections.into_iter().map(|(name, properties)| (name.to_owned(), section(properties))).collect()
     }
 }

@@ -52,6 +52,15 @@ fn the_service_sees_everything_in_the_documented_order() {
 }
 
 #[test]
+fn queries_may_do_without_metadata() {
+    let (mut all, lean) = (documented().service_view(&facts()), documented().service_view_without_metadata(&facts()));
+    for section in ["desired", "reported"] {
+        assert!(all["properties"][section].as_object_mut().unwrap().shift_remove("$metadata").is_some());
+    }
+    assert_eq!(all.to_string(), lean.to_string());
+}
+
+#[test]
 fn what_is_not_always_there_is_there_when_it_is() {
     let mut twin = documented();
     twin.set_configuration("base", Some("Applied")).unwrap();
