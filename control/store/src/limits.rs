@@ -18,6 +18,9 @@ pub const DEVICE_MODULES_MAX: usize = 50;
 /// Rows in one INSERT. 18 values a row; SQLite takes 32,766 values in one statement.
 pub const INSERT_ROWS_MAX: usize = 500;
 
+/// Rows of documents in one statement of SQLite; 5 values a row.
+pub const STATEMENT_ROWS_MAX: usize = 1_000;
+
 /// Identities in one page of a list, and in one answer of `GET /devices`.
 pub const PAGE_IDENTITIES_MAX: usize = 1_000;
 
@@ -25,7 +28,7 @@ pub const PAGE_IDENTITIES_MAX: usize = 1_000;
 /// The number also stands in the schema, in the trigger that trims the log.
 pub const CHANGES_KEPT: i64 = 200_000;
 
-const _: () = assert!(INSERT_ROWS_MAX * 18 < 32_766);
+const _: () = assert!(INSERT_ROWS_MAX * 18 < 32_766 && STATEMENT_ROWS_MAX * 5 < 32_766);
 
 /// Owner and name of a document together. PostgreSQL takes at most 2,704 bytes in an entry of an index.
 pub const KEY_BYTES_MAX: usize = 2_304;

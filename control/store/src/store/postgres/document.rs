@@ -207,22 +207,22 @@ impl PostgresStore {
             .bind(scan.limit())
             .bind(owner.as_bytes())
             .bind(name.as_bytes()),
-            (Some(owner), None) => sqlx::query(
+            (Some(owner), Some((after, _))) if after > owner => return Ok(Vec::new()),
+            (Some(owner), Some((after, name))) if after == owner => sqlx::query(
+                "SELECT owner, name, version, body FROM document WHERE collection = $1 AND owner = $3 AND name > $4 \
+                 ORDER BY name LIMIT $2",
+            )
+            .bind(number(scan.collection))
+            .bind(scan.limit())
+            .bind(owner.as_bytes())
+            .bind(name.as_bytes()),
+            (Some(owner), _) => sqlx::query(
                 "SELECT owner, name, version, body FROM document WHERE collection = $1 AND owner = $3 \
                  ORDER BY name LIMIT $2",
             )
             .bind(number(scan.collection))
             .bind(scan.limit())
             .bind(owner.as_bytes()),
-            (Some(owner), Some((after_owner, after_name))) => sqlx::query(
-                "SELECT owner, name, version, body FROM document \
-                 WHERE collection = $1 AND owner = $3 AND (owner, name) > ($4, $5) ORDER BY name LIMIT $2",
-            )
-            .bind(number(scan.collection))
-            .bind(scan.limit())
-            .bind(owner.as_bytes())
-            .bind(after_owner.as_bytes())
-            .bind(after_name.as_bytes()),
         };
         let rows = query.fetch_all(&self.scanners).await?;
         let document = |row: &PgRow| {

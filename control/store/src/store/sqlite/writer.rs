@@ -39,21 +39,14 @@ impl SqliteWriter {
                 result => result,
             });
         }
-        let mut found = Found::default();
-        for name in plan::identities(&group.batches) {
-            if row::is_there(&mut transaction, name).await? {
-                found.identities.insert(name);
-            }
-        }
-        for key in plan::keys(&group.batches) {
-            if let Some(version) = document::version(&mut transaction, key).await? {
-                found.versions.insert(key, version);
-            }
-        }
+        let identities: Vec<_> = plan::identities(&group.batches).into_iter().collect();
+        let keys: Vec<_> = plan::keys(&group.batches).into_iter().collect();
+        let found = Found {
+            identities: document::identities(&mut transaction, &identities).await?,
+            versions: document::versions(&mut transaction, &keys).await?,
+        };
         let plan = plan::plan(&group.batches, &found);
-        for (key, effect) in plan.effects {
-            document::write(&mut transaction, key, effect).await?;
-        }
+        document::write(&mut transaction, &plan.effects).await?;
         Ok((transaction, Outcome { orders, batches: plan.answers }))
     }
 }
