@@ -214,6 +214,7 @@ pub(super) fn update_of(body: &IdentityBody) -> Result<Update, ServiceError> {
         status: body.status.map(Into::into),
         status_reason: body.status_reason.clone().map(|reason| Some(reason).filter(|reason| !reason.is_empty())),
         authentication: body.authentication.as_ref().map(AuthenticationBody::read).transpose()?.flatten(),
+        ..Update::default()
     })
 }
 
