@@ -8,6 +8,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::config::QuotasConfig;
 use crate::connection::ConnectionKey;
@@ -146,6 +147,36 @@ impl Quotas {
     }
 }
 
+/// The day's messages of all shards, where they have a limit.
+#[derive(Debug)]
+pub(crate) struct DayCount {
+    limit: u64,
+    day: AtomicI64,
+    messages: AtomicU64,
+}
+
+impl DayCount {
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { limit, day: AtomicI64::new(0), messages: AtomicU64::new(0) }
+    }
+
+    /// Counts a turn's messages; whether the day's are used up. What shards take in the same instant may go over the limit.
+    pub(crate) fn add(&self, day: i64, messages: usize) -> bool {
+        if self.limit == 0 {
+            return false;
+        }
+        if self.day.swap(day, Ordering::Relaxed) != day {
+            self.messages.store(0, Ordering::Relaxed);
+        }
+        let messages = u64::try_from(messages).unwrap_or(u64::MAX);
+        self.messages.fetch_add(messages, Ordering::Relaxed).saturating_add(messages) >= self.limit
+    }
+
+    pub(crate) fn is_used_up(&self, day: i64) -> bool {
+        self.limit > 0 && self.day.load(Ordering::Relaxed) == day && self.messages.load(Ordering::Relaxed) >= self.limit
+    }
+}
+
 fn after(paid_at: u64, messages: usize, rate: Rate, now: u64) -> u64 {
     let cost = rate.each.saturating_mul(u64::try_from(messages).unwrap_or(u64::MAX));
     paid_at.max(now).saturating_add(cost)
@@ -211,6 +242,16 @@ mod tests {
         assert!(verdicts.contains(&Pacing::Violation));
         let rested = now + 100 * SECOND;
         assert_eq!(quotas.look(KEY, rested), Pacing::Read, "who has paid off everything begins anew");
+    }
+
+    #[test]
+    fn a_day_counts_its_own_messages() {
+        let count = DayCount::new(10);
+        assert!(!count.add(1, 9) && !count.is_used_up(1));
+        assert!(count.add(1, 1) && count.is_used_up(1));
+        assert!(!count.is_used_up(2));
+        assert!(!count.add(2, 1) && !count.is_used_up(2));
+        assert!(!DayCount::new(0).add(1, usize::MAX));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ use crate::doorway::Doorway;
 use crate::events::{self, ShardMetrics};
 use crate::limits::{CARRY_BYTES_MAX, READ_BYTES};
 use crate::listen::{Listeners, ShardListener};
-use crate::quota::Quotas;
+use crate::quota::{DayCount, Quotas};
 use crate::serve::home;
 use crate::shard::{Buffers, Shard};
 use crate::wheel::Wheel;
@@ -80,36 +80,6 @@ impl StatusCells {
         self.turns.fetch_add(1, Ordering::Relaxed);
         self.connections.store(connections, Ordering::Relaxed);
         self.is_blocked.store(is_blocked, Ordering::Relaxed);
-    }
-}
-
-/// The day's messages of all shards, where they have a limit.
-#[derive(Debug)]
-pub(crate) struct DayCount {
-    limit: u64,
-    day: AtomicI64,
-    messages: AtomicU64,
-}
-
-impl DayCount {
-    fn new(limit: u64) -> Self {
-        Self { limit, day: AtomicI64::new(0), messages: AtomicU64::new(0) }
-    }
-
-    /// Counts a turn's messages; whether the day's are used up. What shards take in the same instant may go over the limit.
-    pub(crate) fn add(&self, day: i64, messages: usize) -> bool {
-        if self.limit == 0 {
-            return false;
-        }
-        if self.day.swap(day, Ordering::Relaxed) != day {
-            self.messages.store(0, Ordering::Relaxed);
-        }
-        let messages = u64::try_from(messages).unwrap_or(u64::MAX);
-        self.messages.fetch_add(messages, Ordering::Relaxed).saturating_add(messages) >= self.limit
-    }
-
-    pub(crate) fn is_used_up(&self, day: i64) -> bool {
-        self.limit > 0 && self.day.load(Ordering::Relaxed) == day && self.messages.load(Ordering::Relaxed) >= self.limit
     }
 }
 
@@ -334,7 +304,7 @@ impl Build {
         Shard {
             desk: Desk {
                 shard,
-                has_connection_events: self.config.connection_events.unwrap_or(self.control.is_some()),
+                has_connection_events: self.config.connection_events.unwrap_or_else(|| self.control.is_some()),
                 config: self.config,
                 directory: self.directory,
                 control: self.control,

@@ -27,8 +27,8 @@ use crate::desk::Desk;
 use crate::limits::{EVENTS_PER_TURN, LOG_LINES_PER_SECOND, TICK};
 use crate::listen::ShardListener;
 use crate::pace::Pace;
-use crate::quota::Quotas;
-use crate::server::{DayCount, StatusCells};
+use crate::quota::{DayCount, Quotas};
+use crate::server::StatusCells;
 use crate::wheel::Wheel;
 
 /// The epoll token of the shard's own wake-up.

@@ -6,37 +6,55 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use millrace_ingest::{
-    AcknowledgeLevel, Directory, Found, Ingest, IngestConfig, ListenerConfig, Listeners, PolicyKeys, Proof, Transport,
-    Wiring,
+    AcknowledgeLevel, Directory, Doorway, Found, Ingest, IngestConfig, ListenerConfig, Listeners, PolicyKeys, Proof,
+    QuotasConfig, Transport, Wiring,
 };
 use millrace_journal::{Journal, JournalConfig, Reader};
+use millrace_model::door::{Control, Provisioning};
 use millrace_model::{Batch, Offset, ShardId};
+use millrace_protocols_identity::x509::Authorities;
 use millrace_protocols_identity::{Key, sas};
 use millrace_protocols_mqtt::Version;
 use millrace_protocols_mqtt::client::{self, ConnectOptions, PublishOptions, ServerPacket};
+
+use crate::asked::Asked;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Devices by name; modules as `device/module`.
 #[derive(Default)]
-pub(crate) struct Devices(Mutex<HashMap<String, Found>>);
+pub(crate) struct Devices {
+    found: Mutex<HashMap<String, Found>>,
+    authorities: Mutex<Arc<Authorities>>,
+}
 
 impl Devices {
     pub(crate) fn add(&self, name: &str, enabled: bool) {
-        let found =
-            Found { enabled, generation_id: "1".into(), proof: Proof::Keys(Arc::new([key(name), key("secondary")])) };
-        self.0.lock().unwrap().insert(name.to_owned(), found);
+        self.add_with(name, enabled, Proof::Keys(Arc::new([key(name), key("secondary")])));
+    }
+
+    pub(crate) fn trust(&self, authorities: Authorities) {
+        *self.authorities.lock().unwrap() = Arc::new(authorities);
+    }
+
+    pub(crate) fn add_with(&self, name: &str, enabled: bool, proof: Proof) {
+        let found = Found { enabled, generation_id: "1".into(), proof };
+        self.found.lock().unwrap().insert(name.to_owned(), found);
     }
 }
 
 impl Directory for Devices {
     fn find(&self, device_id: &str, module_id: Option<&str>) -> Option<Found> {
         let name = module_id.map_or_else(|| device_id.to_owned(), |module| format!("{device_id}/{module}"));
-        self.0.lock().unwrap().get(&name).cloned()
+        self.found.lock().unwrap().get(&name).cloned()
     }
 
     fn policy(&self, _: &str) -> Option<PolicyKeys> {
         None
+    }
+
+    fn authorities(&self) -> Arc<Authorities> {
+        Arc::clone(&self.authorities.lock().unwrap())
     }
 }
 
@@ -50,13 +68,15 @@ pub(crate) fn now() -> u64 {
 
 /// A token as the Python SDK makes it.
 pub(crate) fn token(name: &str, expiry: u64) -> String {
-    sas::sign(&format!("localhost%2Fdevices%2F{name}"), &key(name), expiry, None)
+    let path = name.replace('/', "%2Fmodules%2F");
+    sas::sign(&format!("localhost%2Fdevices%2F{path}"), &key(name), expiry, None)
 }
 
 pub(crate) struct Hub {
     pub(crate) devices: Arc<Devices>,
     pub(crate) ingest: Option<Ingest>,
     pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) doorway: Doorway,
     readers: Vec<Reader>,
     journals: Vec<Journal>,
     _directory: tempfile::TempDir,
@@ -68,6 +88,10 @@ pub(crate) struct HubOptions {
     pub(crate) connect_seconds_max: u32,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) acknowledge: AcknowledgeLevel,
+    pub(crate) control: Option<Arc<Asked>>,
+    pub(crate) has_provisioning: bool,
+    pub(crate) connection_events: bool,
+    pub(crate) quotas: QuotasConfig,
 }
 
 impl Default for HubOptions {
@@ -78,6 +102,10 @@ impl Default for HubOptions {
             connect_seconds_max: 10,
             tls: None,
             acknowledge: AcknowledgeLevel::Disk,
+            control: None,
+            has_provisioning: false,
+            connection_events: false,
+            quotas: QuotasConfig::default(),
         }
     }
 }
@@ -97,19 +125,31 @@ impl Hub {
             connections_max: 10_000,
             connect_seconds_max: options.connect_seconds_max,
             host_names: vec!["localhost".to_owned()],
+            connection_events: Some(options.connection_events),
+            quotas: options.quotas,
             ..IngestConfig::default()
         };
         let listeners = Listeners::bind(&config).unwrap();
         let addresses = listeners.addresses().iter().map(|(_, address)| *address).collect();
         let devices = Arc::new(Devices::default());
+        let doorway = Doorway::open(options.shards).unwrap();
+        if let Some(control) = &options.control {
+            control.attach(doorway.clone());
+        }
         let registry = Arc::<Devices>::clone(&devices);
         let wiring = Wiring {
             tls: options.tls.map(|tls| Arc::new(arc_swap::ArcSwap::new(tls))),
+            control: options.control.clone().map(|control| -> Arc<dyn Control> { control }),
+            provisioning: options
+                .control
+                .filter(|_| options.has_provisioning)
+                .map(|it| -> Arc<dyn Provisioning> { it }),
+            doorway: Some(doorway.clone()),
             ..Wiring::telemetry(registry, journals.clone())
         };
         let ingest = Some(Ingest::start(config, listeners, wiring).unwrap());
         let readers = journals.iter().map(|journal| journal.reader(Offset(0))).collect();
-        Self { devices, ingest, addresses, readers, journals, _directory: directory }
+        Self { devices, ingest, addresses, doorway, readers, journals, _directory: directory }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -169,8 +209,19 @@ impl Drop for Hub {
 pub(crate) enum Answer {
     ConnAck { code: u8 },
     PubAck { packet_id: u16 },
+    SubAck { packet_id: u16 },
     Disconnect { reason: u8 },
     Other,
+}
+
+/// A message of the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) qos: u8,
+    pub(crate) packet_id: u16,
+    pub(crate) dup: bool,
 }
 
 /// Speaks to the hub over any byte stream.
@@ -210,17 +261,46 @@ impl<S: std::io::Read + std::io::Write> Client<S> {
         self.send(&bytes);
     }
 
+    pub(crate) fn subscribe(&mut self, packet_id: u16, filters: &[(&str, u8)]) {
+        let mut bytes = Vec::new();
+        client::encode_subscribe(self.version, packet_id, filters, &mut bytes);
+        self.send(&bytes);
+    }
+
+    pub(crate) fn acknowledge(&mut self, packet_id: u16) {
+        let mut bytes = Vec::new();
+        client::encode_puback(packet_id, &mut bytes);
+        self.send(&bytes);
+    }
+
     /// The next packet; `None` when the hub has closed.
     pub(crate) fn answer(&mut self) -> Option<Answer> {
+        self.packet(|packet| match packet {
+            ServerPacket::ConnAck { code, .. } => Answer::ConnAck { code },
+            ServerPacket::PubAck { packet_id, .. } => Answer::PubAck { packet_id },
+            ServerPacket::SubAck { packet_id } => Answer::SubAck { packet_id },
+            ServerPacket::Disconnect { reason } => Answer::Disconnect { reason },
+            _ => Answer::Other,
+        })
+    }
+
+    /// The next packet, which is a message of the hub.
+    pub(crate) fn hear(&mut self) -> Heard {
+        let heard = self.packet(|packet| match packet {
+            ServerPacket::Publish { topic, payload, qos, packet_id, dup } => {
+                Heard { topic: topic.to_owned(), payload: payload.to_vec(), qos, packet_id, dup }
+            }
+            other => panic!("not a message: {other:?}"),
+        });
+        heard.unwrap()
+    }
+
+    /// What `look` makes of the next packet; `None` when the hub has closed.
+    pub(crate) fn packet<T>(&mut self, mut look: impl FnMut(ServerPacket<'_>) -> T) -> Option<T> {
         loop {
             let mut input = self.received.as_slice();
             let packet = client::next_server_packet(self.version, 1 << 20, &mut input).unwrap();
-            let answer = packet.map(|packet| match packet {
-                ServerPacket::ConnAck { code, .. } => Answer::ConnAck { code },
-                ServerPacket::PubAck { packet_id, .. } => Answer::PubAck { packet_id },
-                ServerPacket::Disconnect { reason } => Answer::Disconnect { reason },
-                _ => Answer::Other,
-            });
+            let answer = packet.map(&mut look);
             let rest = input.len();
             self.received.drain(..self.received.len() - rest);
             if answer.is_some() {
