@@ -88,3 +88,44 @@ where
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// Gives what it has at once, then nothing, for ever.
+    struct Stuck(Option<Bytes>);
+
+    impl Body for Stuck {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+            self.0.take().map_or(Poll::Pending, |data| Poll::Ready(Some(Ok(Frame::data(data)))))
+        }
+    }
+
+    async fn seconds_until_given_up(bytes: usize) -> u64 {
+        let config = HttpsConfig { body_seconds: 30, body_rate_bytes_min: 100, ..HttpsConfig::default() };
+        let mut body = PacedBody::new(Stuck((bytes > 0).then(|| vec![0; bytes].into())), &config);
+        let started = Instant::now();
+        loop {
+            match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.unwrap() {
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(error.is::<TooSlow>());
+                    return started.elapsed().as_secs();
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_earns_time_with_its_bytes() {
+        assert_eq!(seconds_until_given_up(0).await, 30);
+        assert_eq!(seconds_until_given_up(99).await, 30);
+        assert_eq!(seconds_until_given_up(6_000).await, 90);
+    }
+}

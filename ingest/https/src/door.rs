@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use millrace_ingest::Doorway;
+use millrace_model::HubError;
 use millrace_model::door::Full;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -18,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::config::HttpsConfig;
 use crate::connection;
+use crate::error::Refusal;
 use crate::events::{self, DoorMetrics};
 use crate::limits::ACCEPT_PAUSE;
 
@@ -28,6 +31,12 @@ pub trait Shards: Send + Sync {
     /// # Errors
     /// [`Full`]: there is no room for another connection.
     fn adopt(&self, stream: UnixStream, peer: SocketAddr, certificates: Arc<[Vec<u8>]>) -> Result<(), Full>;
+}
+
+impl Shards for Doorway {
+    fn adopt(&self, stream: UnixStream, peer: SocketAddr, certificates: Arc<[Vec<u8>]>) -> Result<(), Full> {
+        Self::adopt(self, stream, Some(peer), certificates).map_err(|_| Full)
+    }
 }
 
 /// How peers of a listener are talked to.
@@ -58,7 +67,7 @@ impl HttpsDoor {
     #[must_use]
     pub fn new(config: HttpsConfig, router: Router, shards: Option<Arc<dyn Shards>>) -> Arc<Self> {
         Arc::new(Self {
-            router,
+            router: router.fallback(|| async { Refusal(HubError::RESOURCE_NOT_FOUND) }),
             shards,
             metrics: DoorMetrics::new(),
             handshakes: Semaphore::new(config.handshakes_max),

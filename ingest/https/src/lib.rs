@@ -7,12 +7,16 @@
 mod body;
 mod config;
 mod connection;
+mod device;
 mod door;
 mod error;
 mod events;
 mod limits;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod websocket;
 
 pub use config::HttpsConfig;
+pub use device::{Commands, ControlSide, DeviceApi, Pending, Settlement};
 pub use door::{HttpsDoor, Security, Shards};
