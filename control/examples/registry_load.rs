@@ -7,11 +7,14 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
-use millrace_control::operator::{ImportRows, LocalOperator, Operator};
-use millrace_control::{Follower, Policies, RegistryConfig, RegistryDirectory, SqliteStore};
+use millrace_control::{Follower, Policies, RegistryConfig, RegistryDirectory};
+use millrace_control_store::registry::{Authentication, IdentityName, Record};
+use millrace_control_store::{SqliteStore, Store, clock};
 use millrace_ingest::Directory;
+use millrace_protocols_identity::Key;
 
-const KEY: &str = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=";
+/// Identities that are handed to the store at a time.
+const PART: u64 = 1_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let count: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |count| count.parse())?;
@@ -22,15 +25,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn measure(count: u64) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     let dir = tempfile::tempdir()?;
-    let csv: String = (0..count).map(|number| format!("device-{number:08},{KEY}\n")).collect();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path()).await?);
 
     let begun = Instant::now();
-    let operator = LocalOperator::open(dir.path(), true).await?;
-    let report = operator.import(ImportRows::new(&mut csv.as_bytes()), false, &mut |_| {}).await?;
-    writeln!(out, "import      {} identities in {:.2} s", report.created, begun.elapsed().as_secs_f64())?;
-    drop((operator, csv));
+    let mut import = store.begin_import().await?;
+    for start in (0..count).step_by(usize::try_from(PART)?) {
+        let part = (start..count.min(start.saturating_add(PART))).map(record).collect::<Result<Vec<_>, _>>()?;
+        import.add(&part).await?;
+    }
+    import.commit().await?;
+    writeln!(out, "import      {count} identities in {:.2} s", begun.elapsed().as_secs_f64())?;
 
-    let store = Arc::new(SqliteStore::open(dir.path()).await?);
     let directory = Arc::new(RegistryDirectory::new(10_000_000, Arc::new(Policies::open(dir.path())?)));
     let before = resident_bytes()?;
     let begun = Instant::now();
@@ -44,6 +49,12 @@ async fn measure(count: u64) -> Result<(), Box<dyn Error>> {
     let nanoseconds = begun.elapsed().as_nanos() / u128::from(count.max(1));
     writeln!(out, "look-up     {found} found, {nanoseconds} ns each with making the name")?;
     Ok(())
+}
+
+fn record(number: u64) -> Result<Record, Box<dyn Error>> {
+    let key = || Key::from_bytes(&[b'k'; 32]);
+    let authentication = Authentication::Sas { primary: key()?, secondary: key()? };
+    Ok(Record::new(IdentityName::new(&format!("device-{number:08}"), None)?, authentication, clock::now(), 7))
 }
 
 fn resident_bytes() -> Result<u64, Box<dyn Error>> {

@@ -4,6 +4,8 @@
 //! - Invariants: an authority counts only once it is verified, or was added as verified by whoever may. A new code undoes no verification.
 //! - Limits: [`CERTIFICATES_MAX`]; sizes as `protocols/identity` says.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use millrace_control_store::clock;
@@ -176,18 +178,23 @@ impl Control {
 
     /// Makes anew what the doors judge chains by.
     pub(crate) async fn load_certificates(&self) -> Result<(), RegistryError> {
-        let (mut authorities, mut lists) = (Vec::new(), Vec::new());
+        let (mut authorities, mut lists) = (HashMap::new(), Vec::new());
         for document in self.certificate_documents().await? {
             let Ok(stored) = decoded(&document) else { continue };
             let Ok(der) = der(&stored) else { continue };
             match stored.kind {
-                CertificateKind::Authority if stored.verified => authorities.push(der),
+                CertificateKind::Authority if stored.verified => {
+                    authorities.insert(document.key.name.to_string(), der);
+                }
                 CertificateKind::Authority => {}
                 CertificateKind::RevocationList => lists.push(der),
             }
         }
-        match Authorities::new(authorities, lists) {
-            Ok(authorities) => self.shared.directory.set_authorities(authorities),
+        match Authorities::new(authorities.values().cloned().collect(), lists.clone()) {
+            Ok(judges) => {
+                self.shared.directory.set_authorities(judges);
+                self.shared.trusted.set(authorities, lists);
+            }
             // Each was good when it was added; what there is stays in force.
             Err(error) => events::corrupt("certificate", &error),
         }

@@ -34,6 +34,7 @@ use crate::sessions::Sessions;
 use crate::stripes::Stripes;
 use crate::throttle::{ThrottleConfig, Throttles};
 use crate::tokens::Tokens;
+use crate::trusted::Newest;
 
 /// All settings of the executor.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) models: Models,
     pub(crate) throttles: Throttles,
     pub(crate) tokens: Tokens,
+    pub(crate) trusted: Newest,
     stopping: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -117,6 +119,7 @@ impl Control {
             models: Models::default(),
             throttles: Throttles::new(&settings.throttles, Instant::now()),
             tokens: Tokens::new(),
+            trusted: Newest::default(),
             stopping: watch::Sender::new(false),
             tasks: Mutex::default(),
             settings,

@@ -99,10 +99,9 @@ impl Control {
         if delivered.is_empty() {
             return;
         }
-        let mut messages = match self.bodies(device, &delivered, own.as_ref().map(|(sequence, _)| *sequence)).await {
-            Ok(messages) => messages,
-            Err(_) => HashMap::new(),
-        };
+        let known = own.as_ref().map(|(sequence, _)| *sequence);
+        // What cannot be read is given back below, and tried again later.
+        let mut messages = self.bodies(device, &delivered, known).await.unwrap_or_default();
         messages.extend(own);
         let mut kept_back = Vec::new();
         for delivery in delivered {
@@ -215,8 +214,6 @@ impl Control {
             .await;
         match step {
             Ok(step) => {
-                // Also when nothing was written: another process may have been here.
-                self.shared.deadlines.set(device_id, step.queue.next_deadline());
                 if let Some(session) = session {
                     self.hand_over(&device, session, step.delivered, None).await;
                 }

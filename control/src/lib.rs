@@ -30,12 +30,15 @@ mod queries;
 mod queues;
 mod refresher;
 mod requests;
+#[cfg(test)]
+mod samples;
 mod sessions;
 mod snapshots;
 mod stripes;
 mod tell;
 mod throttle;
 mod tokens;
+mod trusted;
 mod twins;
 
 pub use certificates::{CertificateKind, CertificateView};
@@ -53,3 +56,4 @@ pub use queries::Row;
 pub use refresher::Refresher;
 pub use sessions::Presence;
 pub use throttle::{Operation, ThrottleConfig};
+pub use trusted::Trusted;

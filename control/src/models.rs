@@ -95,11 +95,11 @@ impl Control {
     #[must_use]
     pub fn models(&self) -> Vec<ModelSummary> {
         let snapshot = self.shared.models.snapshot();
-        let summary = |(id, model): (&Box<str>, &Arc<Model>)| ModelSummary {
-            id: id.to_string(),
+        let summary = |model: &Arc<Model>| ModelSummary {
+            id: model.id().as_str().to_owned(),
             display_name: model.display_name().map(str::to_owned),
         };
-        let mut models: Vec<_> = snapshot.models.iter().map(summary).collect();
+        let mut models: Vec<_> = snapshot.models.values().map(summary).collect();
         models.sort_unstable_by(|left, right| left.id.cmp(&right.id));
         models
     }

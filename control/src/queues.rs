@@ -56,6 +56,8 @@ impl Control {
             decide(&mut draft)?;
             let step = draft.step;
             if step.queue == before {
+                // Another process may have been here.
+                self.shared.deadlines.set(device.device_id(), step.queue.next_deadline());
                 return Ok(step);
             }
             let batch = self.batch(device, version, &step, message);

@@ -89,6 +89,9 @@ mod tests {
                 tokio::spawn(async move { refresher.catch_up().await })
             })
             .collect();
+        while refresher.0.finished.receiver_count() < asking.len() {
+            tokio::task::yield_now().await;
+        }
         refresher.wanted().await;
         refresher.finished(running, false, 0);
         assert!(asking.iter().all(|asked| !asked.is_finished()), "that look had begun before");

@@ -145,10 +145,9 @@ impl Control {
         model_id: Option<&str>,
         stored: Option<&Document>,
     ) -> Result<(), Refusal> {
-        let known = stored.map(|document| Twin::decode(&document.body)).transpose().map_err(|error| {
-            events::corrupt("twin", &error);
-            Refusal::Unavailable
-        })?;
+        let known = stored.map(|document| Twin::decode(&document.body)).transpose();
+        // A twin that cannot be read is no reason to keep its device out.
+        let Ok(known) = known.inspect_err(|error| events::corrupt("twin", error)) else { return Ok(()) };
         if known.as_ref().and_then(Twin::model_id) == model_id {
             return Ok(());
         }

@@ -12,6 +12,7 @@ use millrace_model::HubError;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use crate::control::Control;
 use crate::events;
 
 /// Settings, section `[throttles]` of the configuration file: operations a second for the whole hub; 0 is no limit, the default of all.
@@ -57,6 +58,16 @@ pub enum Operation {
     Query,
     /// An operation with jobs.
     Job,
+}
+
+impl Control {
+    /// Waits for a place among the operations of a kind, for callers that carry out more than this crate does.
+    ///
+    /// # Errors
+    /// `THROTTLED` when there is none soon.
+    pub async fn throttle(&self, operation: Operation) -> Result<(), HubError> {
+        self.shared.throttles.pass(operation).await
+    }
 }
 
 pub(crate) struct Throttles {

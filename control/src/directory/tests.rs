@@ -4,8 +4,8 @@ use millrace_ingest::Proof;
 use millrace_protocols_identity::{Key, Thumbprint};
 
 use super::*;
+use crate::samples::{name, record};
 use millrace_control_store::registry::{Authentication, Stamp, Status};
-use millrace_control_store::store::suite::{name, record};
 
 fn directory(identities_max: usize) -> RegistryDirectory {
     let dir = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ fn proofs_are_told_apart() {
         let proof = directory.find("d", None).unwrap().proof;
         match &identity.authentication {
             Authentication::SelfSigned { primary, secondary } => {
-                assert!(matches!(proof, Proof::Thumbprints(both) if *both == [*primary, *secondary]));
+                assert!(matches!(proof, Proof::Thumbprints(both) if both[0] == *primary && both[1] == *secondary));
             }
             Authentication::CertificateAuthority => assert!(matches!(proof, Proof::Authority)),
             _ => assert!(matches!(proof, Proof::None)),

@@ -7,9 +7,9 @@ use millrace_ingest::Directory;
 
 use super::*;
 use crate::policies::Policies;
+use crate::samples::{name, record};
 use millrace_control_store::registry::{Expected, Status, Update};
 use millrace_control_store::store::SqliteStore;
-use millrace_control_store::store::suite::{name, record};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Tells the test below that it is the other process, and where to write.
