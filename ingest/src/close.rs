@@ -21,8 +21,8 @@ pub enum CloseReason {
     /// Nothing was heard within one and a half keep-alive periods.
     #[error("keep-alive timeout")]
     KeepAliveTimeout,
-    /// The token's time is over.
-    #[error("the token expired")]
+    /// The token's or certificate's time is over.
+    #[error("the credential expired")]
     TokenExpired,
     /// The same identity connected again.
     #[error("the identity connected again elsewhere")]

@@ -87,6 +87,9 @@ pub(crate) struct Connection {
     pub(crate) is_lost: bool,
 }
 
+// An idle connection is this, its owner, and its TLS session.
+const _: () = assert!(size_of::<Connection>() <= 184 && size_of::<Owner>() <= 72);
+
 impl Connection {
     pub(crate) fn new(
         stream: Stream,

@@ -3,7 +3,9 @@
 //!   open batch and its journal. Nothing on the way of a message is shared between shards, locked or reference-counted.
 //! - Invariants: nothing is acknowledged before it is as safe as its listener's [`AcknowledgeLevel`] says. A peer's fault costs
 //!   its own connection. When the journal takes no more, sockets are not read.
-//! - Not here: wire formats (`protocols/*`), who may connect (`control`, behind [`Directory`]), routes and sinks.
+//!   Whatever is not telemetry is asked of the control side and never waited for: answers come back through a shard's queue.
+//! - Not here: wire formats (`protocols/*`), who may connect (`control`, behind [`Directory`]), twins, methods, commands
+//!   and registrations (behind the traits of `model::door`), routes and sinks.
 
 mod accept;
 mod acks;

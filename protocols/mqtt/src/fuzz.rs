@@ -4,7 +4,7 @@
 use crate::client;
 use crate::limits::Limits;
 use crate::packet::connack::Accept;
-use crate::session::{Event, Session};
+use crate::session::{Delivery, DeliveryError, Event, Session};
 use crate::version::Version;
 
 /// A server reads `data` as one connection and answers everything.
@@ -78,7 +78,11 @@ fn answer(event: &Event<'_>) -> Answer {
         Event::Subscribe(subscribe) => Answer::SubAck(subscribe.packet_id, subscribe.filters.count()),
         Event::Unsubscribe(unsubscribe) => Answer::UnsubAck(unsubscribe.packet_id, unsubscribe.filters().count()),
         Event::PingRequest => Answer::Ping,
-        Event::PubAck { .. } | Event::Disconnect { .. } => Answer::None,
+        Event::PubAck { token, .. } => {
+            assert!(token.is_none_or(|token| token < 3));
+            Answer::None
+        }
+        Event::Disconnect { .. } => Answer::None,
     }
 }
 
@@ -88,6 +92,11 @@ fn apply(session: &mut Session, limits: &Limits, answer: Answer, out: &mut Vec<u
         Answer::Accept => {
             let accept = Accept { session_present: false, assigned_client_id: None, keep_alive_seconds: 60 };
             session.accept(limits, &accept, out);
+            // What is in flight makes acknowledgements mean something. A client may take less than this.
+            for token in 0..3 {
+                let delivery = Delivery { topic: "a/b", payload: b"x", token: Some(token) };
+                assert!(session.deliver(&delivery, out) != Err(DeliveryError::NotConnected));
+            }
         }
         Answer::Ack(packet_id) => session.ack(packet_id, PubAckReason::Success, out),
         Answer::SubAck(packet_id, count) => session.suback(packet_id, &vec![0x80; count], out),
