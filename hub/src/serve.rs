@@ -3,14 +3,17 @@
 //! - Invariants: everything that can be wrong with configuration, addresses and files is found before the first device connects.
 
 mod admin;
+mod apis;
 mod certificates;
 mod data_directory;
 mod descriptors;
 mod drain;
 mod endpoints;
 mod health;
+mod https;
 mod logging;
 mod parts;
+mod provisioning;
 mod publisher;
 mod registry;
 mod reload;
@@ -28,7 +31,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let flags = Flags { mqtt, mqtts, https, admin };
     let config = load(arguments.config.as_deref(), &flags)?;
     logging::start(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         let source = reload::Source { file: arguments.config.clone(), flags };
         let hub = parts::Hub::start(config, &arguments.data_dir, source).await?;

@@ -15,7 +15,7 @@ const DERIVED_KEY: &str = "Jsm0lyGpjaVYVP2g3FnmnmG9dI/9qU24wNoykUmermc=";
 const SCOPE: &str = "0ne00C0FFEE";
 
 fn provisioning_hub(number: u8) -> Result<(Hub, Service)> {
-    let hub = Hub::start_for_sdks(&format!("[provisioning]\nid_scope = \"{SCOPE}\"\n"), number)?;
+    let hub = Hub::start_for_sdks(&format!("[provisioning]\nenabled = true\nid_scope = \"{SCOPE}\"\n"), number)?;
     let service = Service::node(&hub, "provisioningserviceowner")?;
     Ok((hub, service))
 }

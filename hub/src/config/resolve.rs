@@ -4,8 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millrace_control::RegistryConfig;
-use millrace_ingest::{AcknowledgeLevel, IngestConfig, ListenerConfig, Transport};
+use millrace_control::{ControlConfig, RegistryConfig, ThrottleConfig};
+use millrace_control_command::CommandConfig;
+use millrace_control_files::FilesConfig;
+use millrace_control_provisioning::ProvisioningConfig;
+use millrace_ingest::{AcknowledgeLevel, IngestConfig, ListenerConfig, QuotasConfig, Transport};
+use millrace_ingest_https::HttpsConfig;
 use millrace_journal::JournalConfig;
 use millrace_router::{EnrichmentSpec, FallbackSpec, RouteSpec, RouteTable};
 use millrace_sinks_alerts::AlertsConfig;
@@ -16,8 +20,8 @@ use toml::de::DeValue;
 
 use super::document::{Document, Problem};
 use super::sections::{
-    AdminSection, DatabaseSection, DeadLetterSection, HttpsSection, HubSection, IngestSection, ListenerSection, LogSection, ShutdownSection,
-    TlsSection,
+    AdminSection, DatabaseSection, DeadLetterSection, HubSection, IngestSection, ListenerSection, LogSection,
+    ShutdownSection, TlsSection,
 };
 
 /// The endpoint that exists without being named in the configuration.
@@ -42,14 +46,6 @@ pub(crate) struct Flags {
     pub(crate) mqtts: Option<SocketAddr>,
     pub(crate) https: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
-}
-
-/// The HTTPS listener.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HttpsListener {
-    pub(crate) address: SocketAddr,
-    /// Nobody asked for it: where the system does not allow the standard port, the hub goes on without.
-    pub(crate) is_default: bool,
 }
 
 /// Where messages can be sent to.
@@ -80,12 +76,19 @@ pub(crate) struct RoutingConfig {
 pub(crate) struct Config {
     pub(crate) hub_name: String,
     pub(crate) ingest: IngestConfig,
-    pub(crate) https: Option<HttpsListener>,
+    pub(crate) https: HttpsConfig,
+    /// Nobody asked for HTTPS: where the system does not allow the standard port, the hub goes on without.
+    pub(crate) is_https_default: bool,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) database: DatabaseSection,
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) journal: JournalConfig,
     pub(crate) registry: RegistryConfig,
+    pub(crate) control: ControlConfig,
+    pub(crate) commands: CommandConfig,
+    pub(crate) throttles: ThrottleConfig,
+    pub(crate) files: FilesConfig,
+    pub(crate) provisioning: ProvisioningConfig,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) routing: RoutingConfig,
     pub(crate) dead_letter_bytes_max: u64,
@@ -100,27 +103,43 @@ impl Config {
         let hub: HubSection = document.section("hub");
         let mqtt: ListenerSection = document.section("mqtt");
         let mqtts: ListenerSection = document.section("mqtts");
-        let https: HttpsSection = document.section("https");
+        let mut https: HttpsConfig = document.section("https");
         let admin: AdminSection = document.section("admin");
         let database: DatabaseSection = document.section("database");
         let tls: TlsSection = document.section("tls");
         let ingest: IngestSection = document.section("ingest");
         let journal: JournalConfig = document.section("journal");
         let registry: RegistryConfig = document.section("registry");
+        let control: ControlConfig = document.section("control");
+        let commands: CommandConfig = document.section("commands");
+        let throttles: ThrottleConfig = document.section("throttles");
+        let quotas: QuotasConfig = document.section("quotas");
+        let files: FilesConfig = document.section("files");
+        let provisioning: ProvisioningConfig = document.section("provisioning");
         let shutdown: ShutdownSection = document.section("shutdown");
         let dead_letter: DeadLetterSection = document.section("dead_letter");
         let log: LogSection = document.section("log");
         let endpoints = endpoints(&mut document);
         let routing = routing(&mut document, &endpoints, &hub.name);
         check_all(&mut document, &hub, &journal, &log, &ingest);
-        document.problems.extend(registry.validate().into_iter().map(Problem::new));
+        let of_parts = [
+            registry.validate(),
+            https.validate(),
+            control.validate(),
+            commands.validate(),
+            throttles.validate(),
+            quotas.validate(),
+            files.validate(),
+            provisioning.validate(),
+        ];
+        document.problems.extend(of_parts.into_iter().flatten().map(Problem::new));
         if shutdown.drain_seconds > DRAIN_SECONDS_MAX {
             document
                 .problems
                 .push(Problem::new(format!("shutdown: drain_seconds must be at most {DRAIN_SECONDS_MAX}")));
         }
         let certificate = certificate(&mut document, tls);
-        let Addresses { listeners, https } = addresses(flags, &mqtt, &mqtts, &https);
+        let (listeners, is_https_default) = addresses(flags, &mqtt, &mqtts, &mut https);
         let admin = flags.admin.or(admin.listen).or_else(|| Some(local(ADMIN_PORT)));
         check_acknowledge(&mut document, &listeners, &endpoints);
         let problems = document.finish();
@@ -132,7 +151,7 @@ impl Config {
             shards => shards,
         };
         Ok(Self {
-            hub_name: hub.name,
+            hub_name: hub.name.clone(),
             ingest: IngestConfig {
                 shards,
                 pin_cores: ingest.pin_cores,
@@ -141,13 +160,23 @@ impl Config {
                 connect_rate_max: ingest.connect_rate_max,
                 host_names: hub.host_names,
                 connect_seconds_max: ingest.connect_seconds_max,
+                hub_name: hub.name,
+                acknowledge: mqtts.acknowledge,
+                connection_events: None,
+                quotas,
             },
             https,
+            is_https_default,
             admin,
             database,
             certificate,
             journal,
             registry,
+            control,
+            commands,
+            throttles,
+            files,
+            provisioning,
             endpoints,
             routing,
             dead_letter_bytes_max: dead_letter.bytes_max,
@@ -161,27 +190,26 @@ const fn local(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-/// Where devices are listened to.
-struct Addresses {
-    listeners: Vec<ListenerConfig>,
-    https: Option<HttpsListener>,
-}
-
-/// Without any address named, the standard ports of 127.0.0.1.
-fn addresses(flags: &Flags, mqtt: &ListenerSection, mqtts: &ListenerSection, https: &HttpsSection) -> Addresses {
+/// Without any address named, the standard ports of 127.0.0.1; says whether HTTPS is there for that reason.
+fn addresses(
+    flags: &Flags,
+    mqtt: &ListenerSection,
+    mqtts: &ListenerSection,
+    https: &mut HttpsConfig,
+) -> (Vec<ListenerConfig>, bool) {
     let mut plain = flags.mqtt.or(mqtt.listen);
     let mut tls = flags.mqtts.or(mqtts.listen);
-    let https = flags.https.or(https.listen);
-    let mut https = https.map(|address| HttpsListener { address, is_default: false });
-    if plain.is_none() && tls.is_none() && https.is_none() {
+    https.listen = flags.https.or(https.listen);
+    let is_default = plain.is_none() && tls.is_none() && https.listen.is_none() && https.listen_plain.is_none();
+    if is_default {
         (plain, tls) = (Some(local(1883)), Some(local(8883)));
-        https = Some(HttpsListener { address: local(443), is_default: true });
+        https.listen = Some(local(443));
     }
     let listener = |address: Option<SocketAddr>, transport, section: &ListenerSection| {
         address.map(|address| ListenerConfig { address, transport, acknowledge: section.acknowledge })
     };
     let listeners = [listener(plain, Transport::Tcp, mqtt), listener(tls, Transport::Tls, mqtts)];
-    Addresses { listeners: listeners.into_iter().flatten().collect(), https }
+    (listeners.into_iter().flatten().collect(), is_default)
 }
 
 fn check_all(

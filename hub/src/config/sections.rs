@@ -32,15 +32,6 @@ pub(crate) struct ListenerSection {
     pub(crate) acknowledge: AcknowledgeLevel,
 }
 
-/// `[https]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct HttpsSection {
-    /// Address of device API, MQTT over WebSocket, service API, file uploads and provisioning; without it 127.0.0.1:443, if no other
-    /// listener is named.
-    pub(crate) listen: Option<SocketAddr>,
-}
-
 /// `[database]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -11,7 +11,6 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
-use millrace_control_rest::Service;
 use tokio::net::TcpListener;
 
 use super::health::{Health, Report};
@@ -32,7 +31,7 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves for as long as the runtime lives.
-pub(crate) fn serve(listener: TcpListener, health: Arc<Health>, metrics: PrometheusHandle, service: Service) {
+pub(crate) fn serve(listener: TcpListener, health: Arc<Health>, metrics: PrometheusHandle, service: Router) {
     let upkeep = metrics.clone();
     drop(tokio::spawn(async move {
         let mut interval = tokio::time::interval(UPKEEP);
@@ -46,7 +45,7 @@ pub(crate) fn serve(listener: TcpListener, health: Arc<Health>, metrics: Prometh
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(Admin { health, metrics })
-        .merge(service.router());
+        .merge(service);
     drop(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the admin listener ended");

@@ -1,13 +1,17 @@
 //! The end: stop accepting, acknowledge what was read, deliver, complete the open files, exit.
 //! - Invariants: what a dead sink could not take in time stays in the journal, and is said. Nothing acknowledged is lost whatever fails here.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use millrace_router::{DriverHandle, DriverState};
+use millrace_ingest::Ingest;
+use millrace_journal::Journal;
+use millrace_router::{DriverHandle, DriverState, Trimmer};
 
 use super::parts::{Hub, Stopped};
+use super::reload::Exchangeable;
 
 /// Time for the last acknowledgements: a sync of the journal, with a slow disk in mind.
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
@@ -22,13 +26,32 @@ impl Hub {
     /// See the module's documentation. Health and metrics are served meanwhile.
     pub(crate) async fn drain(self, stopped: anyhow::Result<Stopped>) -> anyhow::Result<()> {
         let signal = stopped?;
-        tokio::task::spawn_blocking(move || self.drain_now(signal)).await.context("the drain panicked")?
-    }
-
-    fn drain_now(self, signal: Stopped) -> anyhow::Result<()> {
         tracing::info!(%signal, seconds = self.drain.as_secs(), "draining");
         self.is_draining.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + self.drain;
+        let Self { ingest, https, control, journals, drivers, trimmer, exchangeable, .. } = self;
+        // Requests under way need shards and control side, so they end first.
+        https.stop(ACKNOWLEDGE).await;
+        let data_path = DataPath { ingest, journals, drivers, trimmer, exchangeable };
+        let outcome =
+            tokio::task::spawn_blocking(move || data_path.drain(deadline)).await.context("the drain panicked")?;
+        control.shutdown().await;
+        tracing::info!("stopped");
+        outcome
+    }
+}
+
+/// The road of a message, from sockets to sinks.
+struct DataPath {
+    ingest: Arc<Ingest>,
+    journals: Vec<Journal>,
+    drivers: Arc<Vec<DriverHandle>>,
+    trimmer: Trimmer,
+    exchangeable: Exchangeable,
+}
+
+impl DataPath {
+    fn drain(self, deadline: Instant) -> anyhow::Result<()> {
         // Whatever fails on the way, the rest is still done; the first failure is the exit code.
         let mut outcome = self.ingest.drain(Instant::now() + ACKNOWLEDGE).context("a shard failed");
         drain_drivers(&self.drivers, deadline);
@@ -38,7 +61,6 @@ impl Hub {
             let closed = journal.close().context("a journal could not be closed");
             outcome = outcome.and(closed);
         }
-        tracing::info!("stopped");
         outcome
     }
 }

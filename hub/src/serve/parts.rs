@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use millrace_ingest::{Ingest, Listeners, Transport, Wiring};
+use millrace_control::Control;
+use millrace_ingest::{Doorway, Ingest, Listeners, Transport, Wiring};
+use millrace_ingest_https::Security;
 use millrace_journal::Journal;
 use millrace_model::{DeadLetter, ShardId};
 use millrace_router::{DeadLetters, DriverHandle, RouteTable, Routes, Trimmer};
 use rustls::ServerConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::apis::{ApiConfig, Apis};
 use super::data_directory::DataDirectory;
 use super::health::Health;
+use super::https::Serving;
 use super::registry::Registry;
 use super::reload::{Exchangeable, Source, Stamp, stamps};
-use super::{admin, certificates, descriptors, endpoints, telemetry};
+use super::{admin, certificates, descriptors, endpoints, https, provisioning, telemetry};
 use crate::config::Config;
 
 /// How often the configuration file is looked at.
@@ -30,6 +34,8 @@ const CERTIFICATE_RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// See the module's documentation.
 pub(crate) struct Hub {
     pub(super) ingest: Arc<Ingest>,
+    pub(super) https: Serving,
+    pub(super) control: Control,
     pub(super) journals: Vec<Journal>,
     pub(super) drivers: Arc<Vec<DriverHandle>>,
     pub(super) trimmer: Trimmer,
@@ -60,9 +66,13 @@ impl Hub {
             None => None,
         };
         let tls = tls(&config, &data_directory)?;
+        let https = https::bind(&config.https, config.is_https_default, tls.clone().map(Security::Tls)).await?;
         let host_names = config.ingest.host_names.clone();
         let host = host_names.first().map_or("localhost", String::as_str);
-        let registry = Registry::open(&path, &config.registry, host).await?;
+        let doorway = Doorway::open(config.ingest.shards).context("cannot prepare the shards")?;
+        let registry = Registry::open(&path, &config, host, &doorway).await?;
+        let control = registry.control.clone();
+        let provisioning = provisioning::start(&config.provisioning, &path, host, &control, &doorway).await?;
         let journals = open_journals(&config, &data_directory)?;
         let letters = DeadLetters::open(&data_directory.part("dead-letter")?, config.dead_letter_bytes_max);
         let dead_letters: Arc<dyn DeadLetter> = Arc::new(letters.context("cannot open the dead letters")?);
@@ -79,10 +89,24 @@ impl Hub {
         let drivers = Arc::new(drivers);
         let trimmer = Trimmer::start(journals.clone(), &drivers).context("cannot start the trimmer")?;
         announce(&listeners);
-        let directory: Arc<dyn millrace_ingest::Directory> =
-            Arc::<millrace_control::RegistryDirectory>::clone(&registry.directory);
-        let wiring = Wiring { directory, tls: tls.clone(), journals: journals.clone(), kafka };
+        let wiring = Wiring {
+            directory: Arc::clone(control.directory()) as _,
+            tls: tls.clone(),
+            journals: journals.clone(),
+            control: Some(Arc::new(control.clone())),
+            provisioning: provisioning.clone().map(|api| Arc::new(api.provisioner) as _),
+            doorway: Some(doorway.clone()),
+            kafka,
+        };
         let ingest = Arc::new(Ingest::start(config.ingest, listeners, wiring).context("cannot start the shards")?);
+        registry.watch(&ingest);
+        let api_config = ApiConfig {
+            files: config.files,
+            host_names: host_names.clone(),
+            token_skew_seconds: config.registry.token_skew_seconds,
+        };
+        let apis = Apis::open(&api_config, &path, &registry, provisioning, &doorway).await?;
+        let https = https.serve(config.https, apis.public(), &doorway);
         let is_draining = Arc::new(AtomicBool::new(false));
         if let Some(listener) = admin_listener {
             let address = listener.local_addr()?;
@@ -92,9 +116,8 @@ impl Hub {
             }
             let parts = (Arc::clone(&ingest), journals.clone(), Arc::clone(&drivers), Arc::clone(&is_draining));
             let health = Arc::new(Health::new(parts.0, parts.1, parts.2, parts.3));
-            admin::serve(listener, health, metrics, registry.service.clone());
+            admin::serve(listener, health, metrics, apis.service());
         }
-        registry.follow(Arc::clone(&ingest));
         let exchangeable = Exchangeable {
             routes,
             endpoints: names,
@@ -106,6 +129,8 @@ impl Hub {
         };
         Ok(Self {
             ingest,
+            https,
+            control,
             journals,
             drivers,
             trimmer,
@@ -168,7 +193,9 @@ fn announce(listeners: &Listeners) {
 }
 
 fn tls(config: &Config, data_directory: &DataDirectory) -> anyhow::Result<Option<Arc<ArcSwap<ServerConfig>>>> {
-    if !config.ingest.listeners.iter().any(|listener| listener.transport == Transport::Tls) {
+    let is_needed = config.https.listen.is_some()
+        || config.ingest.listeners.iter().any(|listener| listener.transport == Transport::Tls);
+    if !is_needed {
         return Ok(None);
     }
     let server_config = match &config.certificate {

@@ -1,48 +1,88 @@
-//! The registry: opened, loaded into memory, and followed, so that what the command line changes counts within a second.
+//! The control side: stores opened, identities loaded, the executor started, and what it changes felt by live sessions.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use millrace_control::{Follower, Policies, RegistryConfig, RegistryDirectory};
+use millrace_control::{Control, Follower, Parts, Policies, Refresher, RegistryDirectory, Settings};
 use millrace_control_operator::host_name;
-use millrace_control_rest::Service;
-use millrace_control_store::{Change, ChangeKind, SqliteStore, Store};
-use millrace_ingest::{CloseReason, Ingest};
+use millrace_control_store::store::{self, Database};
+use millrace_control_store::{Change, ChangeKind, Documents, Store};
+use millrace_ingest::{CloseReason, Doorway, Ingest};
 
-/// The opened registry.
+use crate::config::Config;
+
+/// The running control side.
 pub(crate) struct Registry {
-    pub(crate) directory: Arc<RegistryDirectory>,
-    pub(crate) service: Service,
-    follower: Follower,
+    pub(crate) control: Control,
+    pub(crate) policies: Arc<Policies>,
+    /// Brings the doors' view of the registry up to date.
+    pub(crate) refresher: Refresher,
+    /// Where sessions are ended, once there can be any.
+    sessions: Arc<OnceLock<Arc<Ingest>>>,
 }
 
 impl Registry {
-    pub(crate) async fn open(path: &Path, config: &RegistryConfig, host: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn open(path: &Path, config: &Config, host: &str, doorway: &Doorway) -> anyhow::Result<Self> {
         host_name::save(path, host).context("cannot save the host name")?;
         let policies = Arc::new(Policies::open(path).context("cannot open the hub's keys")?);
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path).await.context("cannot open the registry")?);
-        let directory = Arc::new(RegistryDirectory::new(config.identities_max, Arc::clone(&policies)));
-        let follower = Follower::start(Arc::clone(&store), Arc::clone(&directory), config)
+        let database = database(path, config).await?;
+        let (store, documents): (Arc<dyn Store>, Arc<dyn Documents>) = (Arc::<_>::clone(&database) as _, database as _);
+        let directory = Arc::new(RegistryDirectory::new(config.registry.identities_max, Arc::clone(&policies)));
+        let follower = Follower::start(Arc::clone(&store), Arc::clone(&directory), &config.registry)
             .await
             .context("cannot load the registry")?;
-        let service =
-            Service { store, policies, host_name: host.into(), token_skew_seconds: config.token_skew_seconds };
-        Ok(Self { directory, service, follower })
+        let refresher = follower.refresher();
+        let sessions: Arc<OnceLock<Arc<Ingest>>> = Arc::default();
+        let settings = Settings {
+            hub_name: config.hub_name.clone(),
+            control: config.control.clone(),
+            commands: config.commands.clone(),
+            throttles: config.throttles.clone(),
+        };
+        let parts = Parts {
+            store,
+            documents,
+            directory,
+            follower,
+            doors: Arc::new(doorway.clone()),
+            intake: Arc::new(doorway.clone()),
+            on_change: Box::new(ending(Arc::clone(&sessions))),
+        };
+        let control = Control::start(settings, parts).await.context("cannot start the control side")?;
+        Ok(Self { control, policies, refresher, sessions })
     }
 
-    /// Follows changes, ending the sessions that they concern, for as long as the runtime lives.
-    pub(crate) fn follow(self, ingest: Arc<Ingest>) {
-        let end = move |change: &Change| {
-            let reason = match change.kind {
-                ChangeKind::Disabled => CloseReason::Disabled,
-                ChangeKind::Deleted => CloseReason::Deleted,
-                ChangeKind::KeysChanged => CloseReason::KeysChanged,
-                ChangeKind::Recreated => CloseReason::Deleted,
-                ChangeKind::Created | ChangeKind::Enabled => return,
-            };
-            ingest.end_session(change.name.device_id(), change.name.module_id(), &reason);
+    /// From now on there are sessions.
+    pub(crate) fn watch(&self, ingest: &Arc<Ingest>) {
+        // Set once: the hub starts its shards once.
+        drop(self.sessions.set(Arc::clone(ingest)));
+    }
+}
+
+/// SQLite in the data directory, or the PostgreSQL database whose URL a file holds.
+async fn database(path: &Path, config: &Config) -> anyhow::Result<Arc<dyn Database>> {
+    let url = match &config.database.url_file {
+        None => None,
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            Some(text.trim().to_owned())
+        }
+    };
+    store::open(url.as_deref(), path).await.context("cannot open the registry")
+}
+
+/// Ends the sessions that a change concerns.
+fn ending(sessions: Arc<OnceLock<Arc<Ingest>>>) -> impl FnMut(&Change) + Send {
+    move |change| {
+        let reason = match change.kind {
+            ChangeKind::Disabled => CloseReason::Disabled,
+            ChangeKind::Deleted | ChangeKind::Recreated => CloseReason::Deleted,
+            ChangeKind::KeysChanged => CloseReason::KeysChanged,
+            ChangeKind::Created | ChangeKind::Enabled => return,
         };
-        drop(tokio::spawn(self.follower.run(end, std::future::pending())));
+        if let Some(ingest) = sessions.get() {
+            ingest.end_session(change.name.device_id(), change.name.module_id(), &reason);
+        }
     }
 }

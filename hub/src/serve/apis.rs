@@ -1,0 +1,78 @@
+//! All that is asked by HTTP, put together: for devices and services on the HTTPS listener, for operators on the admin listener.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use millrace_control_files::{Files, FilesConfig};
+use millrace_control_provisioning::ProvisioningApi;
+use millrace_control_rest::Service;
+use millrace_ingest::Doorway;
+use millrace_ingest_https::{ControlSide, DeviceApi};
+
+use super::registry::Registry;
+
+/// Settings that they need.
+pub(crate) struct ApiConfig {
+    pub(crate) files: FilesConfig,
+    pub(crate) host_names: Vec<String>,
+    pub(crate) token_skew_seconds: u64,
+}
+
+/// See the module's documentation.
+pub(crate) struct Apis {
+    device: DeviceApi,
+    service: Service,
+    files: Arc<Files>,
+    provisioning: Option<ProvisioningApi>,
+}
+
+impl Apis {
+    pub(crate) async fn open(
+        config: &ApiConfig,
+        path: &Path,
+        registry: &Registry,
+        provisioning: Option<ProvisioningApi>,
+        doorway: &Doorway,
+    ) -> anyhow::Result<Self> {
+        let host = config.host_names.first().map_or("localhost", String::as_str);
+        let control = &registry.control;
+        let files = Files::open(config.files.clone(), Arc::clone(control.documents()), path, host).await;
+        let files = files.context("cannot open the store for file uploads")?;
+        // It goes on until the runtime ends.
+        drop(tokio::spawn(Arc::clone(&files).run(std::future::pending())));
+        let device = DeviceApi {
+            directory: Arc::clone(control.directory()) as _,
+            host_names: config.host_names.clone().into(),
+            intake: Arc::new(doorway.clone()),
+            commands: Arc::new(ControlSide { control: control.clone(), refresher: registry.refresher.clone() }),
+            files: Some(Arc::clone(&files)),
+        };
+        let service = Service {
+            store: Arc::clone(control.store()),
+            policies: Arc::clone(&registry.policies),
+            host_name: host.into(),
+            token_skew_seconds: config.token_skew_seconds,
+        };
+        Ok(Self { device, service, files, provisioning })
+    }
+
+    /// For the HTTPS listener.
+    pub(crate) fn public(&self) -> Router {
+        let router = self.device.clone().router().merge(self.service.clone().router()).merge(self.files.router());
+        match &self.provisioning {
+            Some(provisioning) => router.merge(provisioning.clone().router()),
+            None => router,
+        }
+    }
+
+    /// For the admin listener, which is no device's.
+    pub(crate) fn service(&self) -> Router {
+        let router = self.service.clone().router();
+        match &self.provisioning {
+            Some(provisioning) => router.merge(provisioning.clone().service_router()),
+            None => router,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The HTTPS listener: device API, MQTT over WebSocket, service API, file uploads, provisioning, on one address.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use millrace_ingest::Doorway;
+use millrace_ingest_https::{HttpsConfig, HttpsDoor, Security, Shards};
+use millrace_model::door::Full;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Listeners that are bound, with how their peers are talked to.
+pub(crate) struct Bound(Vec<(TcpListener, Security)>);
+
+/// Listeners that are served.
+pub(crate) struct Serving {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// Binds the addresses, so that a port already taken is found at start.
+pub(crate) async fn bind(config: &HttpsConfig, is_default: bool, tls: Option<Security>) -> anyhow::Result<Bound> {
+    let mut bound = Vec::new();
+    if let (Some(address), Some(tls)) = (config.listen, tls) {
+        match TcpListener::bind(address).await {
+            Ok(listener) => bound.push((listener, tls)),
+            Err(error) if is_default && matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::AddrInUse) => {
+                tracing::warn!(%address, %error, "no HTTPS and no MQTT over WebSocket: name another address with --https");
+            }
+            Err(error) => return Err(error).with_context(|| taken(address)),
+        }
+    }
+    if let Some(address) = config.listen_plain {
+        let listener = TcpListener::bind(address).await.with_context(|| taken(address))?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "HTTP without TLS on an address that others reach");
+        }
+        bound.push((listener, Security::Plain));
+    }
+    Ok(Bound(bound))
+}
+
+fn taken(address: SocketAddr) -> String {
+    format!("cannot listen on {address} (HTTPS)")
+}
+
+impl Bound {
+    /// Serves until [`Serving::stop`].
+    pub(crate) fn serve(self, config: HttpsConfig, router: Router, doorway: &Doorway) -> Serving {
+        let door = HttpsDoor::new(config, router, Some(Arc::new(Adopter(doorway.clone()))));
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for (listener, security) in self.0 {
+            let mut stopped = stopped.clone();
+            let stopped = async move {
+                // An error says that the sender is gone, and with it the hub.
+                drop(stopped.wait_for(|stopped| *stopped).await);
+            };
+            tasks.spawn(Arc::clone(&door).serve(listener, security, stopped));
+        }
+        Serving { stop, tasks }
+    }
+}
+
+impl Serving {
+    /// Takes no more connections, lets requests under way end, and waits for that, within `time`.
+    pub(crate) async fn stop(mut self, time: Duration) {
+        self.stop.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(time, all).await.is_err() {
+            tracing::warn!("HTTPS connections were cut off");
+        }
+    }
+}
+
+/// Gives the MQTT of WebSockets to the shards.
+struct Adopter(Doorway);
+
+impl Shards for Adopter {
+    fn adopt(&self, stream: UnixStream, peer: SocketAddr, certificates: Arc<[Vec<u8>]>) -> Result<(), Full> {
+        self.0.adopt(stream, Some(peer), certificates).map_err(|_| Full)
+    }
+}
