@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millrace_control::{Control, Follower, Parts, Policies, RegistryConfig, RegistryDirectory, Settings};
+use millrace_control_store::documents::{ApplyError, Batch, Collection, Document, DocumentKey, PendingDocuments, Scan};
 use millrace_control_store::registry::{Authentication, Change, Record};
 use millrace_control_store::store::SqliteStore;
-use millrace_control_store::{Documents, Store};
+use millrace_control_store::{Documents, RegistryError, Store};
 use millrace_model::door::{
     Control as _, Doors, Full, Intake, Request, SessionKey, Submission, Submitted, Subscription, Subscriptions,
     ToDevice,
@@ -25,6 +26,12 @@ use tokio::time::timeout;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 static NEXT_SESSION: AtomicU32 = AtomicU32::new(1);
+
+/// Documents that can be out of reach.
+pub(crate) struct FlakyDocuments {
+    inner: Arc<SqliteStore>,
+    pub(crate) is_failing: AtomicBool,
+}
 
 /// What was told to whom.
 #[derive(Default)]
@@ -59,6 +66,7 @@ pub(crate) struct Event {
 pub(crate) struct Hub {
     pub(crate) control: Control,
     pub(crate) store: Arc<SqliteStore>,
+    pub(crate) documents: Arc<FlakyDocuments>,
     pub(crate) doors: Arc<NotedDoors>,
     pub(crate) intake: Arc<NotedIntake>,
     pub(crate) changes: Arc<Mutex<Vec<Change>>>,
@@ -110,10 +118,10 @@ impl Hub {
         intake.is_full.store(intake_is_full, Ordering::SeqCst);
         let changes = Arc::<Mutex<Vec<Change>>>::default();
         let noted = Arc::clone(&changes);
-        let documents: Arc<dyn Documents> = Arc::<SqliteStore>::clone(&store);
+        let documents = Arc::new(FlakyDocuments { inner: Arc::clone(&store), is_failing: AtomicBool::new(false) });
         let parts = Parts {
             store: registry,
-            documents,
+            documents: Arc::<FlakyDocuments>::clone(&documents),
             directory,
             follower,
             doors: Arc::<NotedDoors>::clone(&doors),
@@ -122,7 +130,7 @@ impl Hub {
         };
         let settings = Settings { hub_name: "hub".to_owned(), ..settings };
         let control = Control::start(settings, parts).await.unwrap();
-        Self { control, store, doors, intake, changes, dir }
+        Self { control, store, documents, doors, intake, changes, dir }
     }
 
     /// Stops in the middle of things and starts anew on the same data.
@@ -217,12 +225,7 @@ impl Device<'_> {
     /// Waits until everything that was asked before is done.
     pub(crate) async fn settled(&self) {
         self.ask(Request::Refresh);
-        loop {
-            match self.next().await {
-                ToDevice::Refreshed => return,
-                _ => {}
-            }
-        }
+        while !matches!(self.next().await, ToDevice::Refreshed) {}
     }
 
     /// The next command: its lock and its body.
@@ -247,6 +250,38 @@ impl Device<'_> {
         let patch = patch.to_owned().into();
         self.ask(Request::PatchReported { request_id: "r".into(), if_version: None, patch });
         self.twin_answer().await
+    }
+}
+
+impl FlakyDocuments {
+    fn check(&self) -> Result<(), RegistryError> {
+        if self.is_failing.load(Ordering::SeqCst) { Err(RegistryError::Busy) } else { Ok(()) }
+    }
+}
+
+impl Documents for FlakyDocuments {
+    fn read<'a>(&'a self, key: &'a DocumentKey) -> PendingDocuments<'a, Option<Document>> {
+        Box::pin(async { self.check().map(|()| self.inner.read(key))?.await })
+    }
+
+    fn read_many<'a>(&'a self, keys: &'a [DocumentKey]) -> PendingDocuments<'a, Vec<Document>> {
+        Box::pin(async { self.check().map(|()| self.inner.read_many(keys))?.await })
+    }
+
+    fn scan<'a>(&'a self, scan: &'a Scan) -> PendingDocuments<'a, Vec<Document>> {
+        Box::pin(async { self.check().map(|()| Documents::scan(&*self.inner, scan))?.await })
+    }
+
+    fn count_documents<'a>(&'a self, collection: Collection, owner: Option<&'a str>) -> PendingDocuments<'a, u64> {
+        Box::pin(async move { self.check().map(|()| self.inner.count_documents(collection, owner))?.await })
+    }
+
+    fn apply(&self, batch: Batch) -> PendingDocuments<'_, Vec<i64>, ApplyError> {
+        Box::pin(async { self.check().map(|()| Documents::apply(&*self.inner, batch))?.await })
+    }
+
+    fn revision(&self, collection: Collection) -> PendingDocuments<'_, i64> {
+        Box::pin(async move { self.check().map(|()| Documents::revision(&*self.inner, collection))?.await })
     }
 }
 
