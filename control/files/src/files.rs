@@ -147,7 +147,7 @@ impl Files {
         let key = upload_key(device.device_id(), correlation_id)?;
         let _turn = self.turn(device.device_id()).lock().await;
         let document = self.documents.read(&key).await.map_err(|error| failed(&error))?;
-        let document = document.ok_or(HubError::RESOURCE_NOT_FOUND.because("no such upload"))?;
+        let document = document.ok_or_else(|| HubError::RESOURCE_NOT_FOUND.because("no such upload"))?;
         let mut record: UploadRecord = parsed(&document)?;
         if record.is_finished {
             return Ok(());

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use millrace_control_store::registry::{Authentication, Expected, Record};
-use millrace_control_store::{Collection, Documents as _, SqliteStore, Store as _, clock};
+use millrace_control_store::{Collection, Documents, SqliteStore, Store as _, clock};
 use millrace_model::{HubError, IdentityName};
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use tower_service::Service as _;
@@ -48,7 +48,7 @@ impl Hub {
             let name = IdentityName::new(id, None).unwrap();
             store.create(&Record::new(name, Authentication::None, clock::now(), 1)).await.unwrap();
         }
-        let documents = Arc::clone(&store) as Arc<dyn millrace_control_store::Documents>;
+        let documents: Arc<dyn Documents> = store.clone();
         let files = Files::open(config, documents, directory.path(), "hub.example.net").await.unwrap();
         Self { directory, store, files }
     }
@@ -372,7 +372,7 @@ async fn uploads_go_with_their_device_and_stay_with_the_hub() {
     let other = IdentityName::new("d2", None).unwrap();
     assert_eq!(hub.files.finish(&other, &upload.correlation_id, &DONE).await.unwrap_err().status, 404, "not its own");
     // The key outlives the program.
-    let documents = Arc::clone(&hub.store) as Arc<dyn millrace_control_store::Documents>;
+    let documents: Arc<dyn Documents> = hub.store.clone();
     let again = Files::open(small(), documents, hub.directory.path(), "hub.example.net").await.unwrap();
     let reopened = Hub { files: again, store: Arc::clone(&hub.store), directory: tempfile::tempdir().unwrap() };
     assert_eq!(reopened.ask("PUT", &upload, "", &[BLOCK_BLOB], "x").await.status, 201);

@@ -73,10 +73,10 @@ impl World {
 
     pub(crate) fn router(self: &Arc<Self>) -> Router {
         DeviceApi {
-            directory: Arc::clone(self) as Arc<dyn Directory>,
+            directory: self.clone(),
             host_names: Arc::from(["hub.example.net".to_owned()]),
-            intake: Arc::clone(self) as Arc<dyn Intake>,
-            commands: Arc::clone(self) as Arc<dyn Commands>,
+            intake: self.clone(),
+            commands: self.clone(),
             files: None,
         }
         .router()

@@ -49,14 +49,14 @@ pub(super) async fn finish(State(api): State<DeviceApi>, request: Request) -> Re
     let finished: Finished = read(body).await?;
     let upload = match parameter(&mut parts, &api, "upload").await {
         Ok(upload) => upload,
-        Err(_) => finished.correlation_id.ok_or(HubError::ARGUMENT_NULL.because("correlationId is missing"))?,
+        Err(_) => finished.correlation_id.ok_or_else(|| HubError::ARGUMENT_NULL.because("correlationId is missing"))?,
     };
     files.finish(&caller.name, &upload, &finished.outcome).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn files(api: &DeviceApi) -> Result<&Arc<Files>, HubError> {
-    api.files.as_ref().ok_or(HubError::OPERATION.because("this hub takes no files"))
+    api.files.as_ref().ok_or_else(|| HubError::OPERATION.because("this hub takes no files"))
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, HubError> {

@@ -30,7 +30,9 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// What a decoder makes of pieces: data, pings, whether a goodbye came.
-fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<Vec<u8>>, bool), CloseCode> {
+type Decoded = (Vec<u8>, Vec<Vec<u8>>, bool);
+
+fn decode(pieces: &[&[u8]]) -> Result<Decoded, CloseCode> {
     let mut decoder = Decoder::new();
     let (mut data, mut pings, mut is_closed) = (Vec::new(), Vec::new(), false);
     for piece in pieces {
