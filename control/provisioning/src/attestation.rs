@@ -159,11 +159,13 @@ impl Grounds<'_> {
     /// A token does not say which group's key it was derived from, so all are tried.
     fn judge_group_key(&self, who: &Registrant, id: RegistrationId, token: &str) -> Result<Standing, Denied> {
         let (decoy, lower) = (Key::decoy(), id.to_string());
+        let as_written = (*who.registration_id != *lower).then_some(&*who.registration_id);
+        let spellings = as_written.into_iter().chain([lower.as_str()]);
         let mut denied =
             self.check_token(who, &id, token, &[&decoy]).map_or_else(|denied| denied, |()| Denied::NotEnrolled);
         for (group, keys) in self.groups.with_keys() {
             // Devices were seen to derive from the id as they write it, and from the lower-case one.
-            for written in [&*who.registration_id, &lower] {
+            for written in spellings.clone() {
                 let [primary, secondary] = keys.each_ref().map(|key| derive(key, written));
                 if let Err(reason) = self.check_token(who, &id, token, &[&primary, &secondary]) {
                     denied = reason;

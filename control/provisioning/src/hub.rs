@@ -1,6 +1,6 @@
 //! Hubs that devices are assigned to.
-//! - Shape: [`HubRegistry`] is what the service asks of a hub; [`RemoteHub`] asks another hub's REST API, the program's own hub
-//!   is asked directly. [`Hubs`] are all linked ones with what the allocation policies need to know.
+//! - Shape: [`HubRegistry`] is what the service asks of a hub; [`RemoteHub`] asks another hub's REST API, [`LocalHub`] the
+//!   program's own hub. [`Hubs`] are all linked ones with what the allocation policies need to know.
 //! - Invariants: every call may be repeated; the second one changes nothing.
 //! - Errors: [`HubError`]; what is worth another try has status 429 or 5xx.
 
@@ -16,8 +16,10 @@ use millrace_model::HubError;
 use crate::allocation::Candidate;
 use crate::enrollment::InitialTwin;
 
+mod local;
 mod remote;
 
+pub use local::LocalHub;
 pub use remote::{RemoteHub, without_metadata};
 
 /// What a hub's registry answers; boxed, so that hubs of both kinds are one type.

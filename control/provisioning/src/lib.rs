@@ -32,5 +32,5 @@ pub use attestation::CertificateBook;
 pub use config::{LinkedHubConfig, ProvisioningConfig};
 pub use error::{Refused, StartError};
 pub use http::ProvisioningApi;
-pub use hub::{DeviceSpec, HubRegistry, LinkedHub, RemoteHub};
+pub use hub::{DeviceSpec, HubRegistry, LinkedHub, LocalHub, RemoteHub};
 pub use provisioner::{Provisioner, Reply, Surroundings};

@@ -54,15 +54,13 @@ pub(super) fn start(shared: &Arc<Shared>) -> Arc<[mpsc::Sender<Ask>]> {
 async fn serve(shared: Weak<Shared>, mut requests: mpsc::Receiver<Ask>) {
     while let Some(Ask { from, who, request }) = requests.recv().await {
         let Some(shared) = shared.upgrade() else { return };
-        // Methods of the handle need no lanes.
-        let service = Provisioner { shared: Arc::clone(&shared), lanes: Arc::new([]) };
         let answer = match request {
-            RegistrationRequest::Attest => opened(service.attest(&who).await.map(|_| ())),
+            RegistrationRequest::Attest => opened(shared.judge(&who).await.map(|_| ())),
             RegistrationRequest::Register { request_id, body } => {
-                registration(request_id, service.register(&who, &body).await)
+                registration(request_id, shared.register(&who, &body).await)
             }
             RegistrationRequest::Status { request_id, operation_id } => {
-                registration(request_id, service.operation(&who, &operation_id).await)
+                registration(request_id, shared.operation(&who, &operation_id).await)
             }
         };
         tell(&shared, from, answer).await;

@@ -47,13 +47,7 @@ impl Provisioner {
     /// # Errors
     /// When the device may not register, or not now.
     pub async fn register(&self, who: &Registrant, body: &[u8]) -> Result<Reply, Refused> {
-        let standing = self.shared.judge(who).await?;
-        lock(&self.shared.throttle).device(Asked::Register, &standing.registration_id, Instant::now())?;
-        if !standing.admission.terms().is_enabled() {
-            return Err(DISABLED.into());
-        }
-        let body = read(body, who)?;
-        self.shared.begin(&standing, body).await
+        self.shared.register(who, body).await
     }
 
     /// Answers what became of an operation.
@@ -61,14 +55,7 @@ impl Provisioner {
     /// # Errors
     /// When the device has not proven itself, asks too often, or has no such operation.
     pub async fn operation(&self, who: &Registrant, operation_id: &str) -> Result<Reply, Refused> {
-        let (standing, found) = self.shared.poll(who).await?;
-        if found.registration.operation_id != operation_id {
-            return Err(REGISTRATION_NOT_FOUND.into());
-        }
-        if found.registration.status == RegistrationStatus::Assigning {
-            self.shared.resume_if_left(&standing, &found).await?;
-        }
-        Ok(self.shared.reply(&found.registration))
+        self.shared.operation(who, operation_id).await
     }
 
     /// Answers the state of a device's registration.
@@ -79,9 +66,7 @@ impl Provisioner {
         let (_, found) = self.shared.poll(who).await?;
         Ok(Reply { status: 200, retry_after: None, body: found.registration.state() })
     }
-}
 
-impl Provisioner {
     /// A device's registration, whichever enrollment it is of; the latest if it has several.
     ///
     /// # Errors
@@ -95,6 +80,27 @@ impl Provisioner {
 }
 
 impl Shared {
+    pub(super) async fn register(self: &Arc<Self>, who: &Registrant, body: &[u8]) -> Result<Reply, Refused> {
+        let standing = self.judge(who).await?;
+        lock(&self.throttle).device(Asked::Register, &standing.registration_id, Instant::now())?;
+        if !standing.admission.terms().is_enabled() {
+            return Err(DISABLED.into());
+        }
+        let body = read(body, who)?;
+        self.begin(&standing, body).await
+    }
+
+    pub(super) async fn operation(self: &Arc<Self>, who: &Registrant, operation_id: &str) -> Result<Reply, Refused> {
+        let (standing, found) = self.poll(who).await?;
+        if found.registration.operation_id != operation_id {
+            return Err(REGISTRATION_NOT_FOUND.into());
+        }
+        if found.registration.status == RegistrationStatus::Assigning {
+            self.resume_if_left(&standing, &found).await?;
+        }
+        Ok(self.reply(&found.registration))
+    }
+
     async fn poll(&self, who: &Registrant) -> Result<(Arc<Standing>, Found), Refused> {
         let standing = self.judge(who).await?;
         lock(&self.throttle).device(Asked::Poll, &standing.registration_id, Instant::now())?;

@@ -5,6 +5,7 @@ mod assignment;
 mod certificates;
 mod enrollments;
 mod harness;
+mod local;
 mod registration;
 mod sessions;
 mod tpm;
