@@ -1,6 +1,7 @@
 //! Certificates of authorities whose devices may connect, and their revocation lists.
 //! - Source: Azure IoT Hub certificates: added, then verified by a proof of possession: a certificate for a code, signed by the authority.
-//! - Shape: a JSON document each; the verified ones and all lists are what the doors judge chains by, made anew when the collection changes.
+//! - Shape: a JSON document each; the verified ones and all lists are what the doors judge chains by, made anew when the collection
+//!   changes.
 //! - Invariants: an authority counts only once it is verified, or was added as verified by whoever may. A new code undoes no verification.
 //! - Limits: [`CERTIFICATES_MAX`]; sizes as `protocols/identity` says.
 
@@ -76,8 +77,8 @@ struct Stored {
 }
 
 impl Control {
-    /// Adds or replaces an authority's certificate (PEM or DER), which counts at once if it `is_verified`. `if_match` is the etag of the one
-    /// to be replaced; without it the name must be free.
+    /// Adds or replaces an authority's certificate (PEM or DER), which counts at once if it `is_verified`. `if_match` is the etag of
+    /// the one to be replaced; without it the name must be free.
     ///
     /// # Errors
     /// When it is not the certificate of an authority, the name is taken or cannot be one, or there are too many.

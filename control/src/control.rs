@@ -1,6 +1,7 @@
 //! The executor: carries out what devices ask through their doors and what the service asks, over the stores.
-//! - Shape: [`Control`] is a handle on what all parts share; each part of it has a file: `requests` (devices), `twins`, `methods`, `commands`,
-//!   `identities`, `queries` and so on. Decisions are made in `control/twin` and `control/command`; here they are read for, written, and told.
+//! - Shape: [`Control`] is a handle on what all parts share; each part of it has a file: `requests` (devices), `twins`, `methods`,
+//!   `commands`, `identities`, `queries` and so on. Decisions are made in `control/twin` and `control/command`; here they are read for,
+//!   written, and told.
 //! - Invariants: what is answered is durable. Nothing is held in memory that a crash may not take: sessions, calls under way, deadlines.
 //! - Limits: `limits`.
 

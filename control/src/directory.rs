@@ -1,6 +1,6 @@
 //! The registry as the data path sees it: in memory, looked up at CONNECT.
 //! - Shape: 64 hash tables under a lock each; an entry is one packed allocation:
-//!   device length u8 | module length u8 | flags u8 | generation i64 | first proof length u8 | second proof length u8 | ids | keys or thumbprints
+//!   device length u8 | module length u8 | flags u8 | generation i64 | first proof length u8 | second proof length u8 | ids | proofs
 //! - Invariants: a lock is held for one look-up or one insertion, never over I/O. Keys are wiped when an entry goes. A module
 //!   may connect only while its device may: modules have no status of their own.
 //! - Limits: `identities_max`; what comes after it is refused and counted. About 160 B per identity with two 32-byte keys

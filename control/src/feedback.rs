@@ -2,8 +2,8 @@
 //! - Source: Azure IoT Hub message feedback: batches of up to 64 records, or of what came in 15 s, each locked while the service has it.
 //! - Shape: what a step of a queue leads to is written with it as a piece of its own (`piece-TIME-SALT`), so that devices do not wait for
 //!   each other; whoever receives makes batches of pieces (`batch-TIME-SALT`), in one write.
-//! - Invariants: a record is in one piece or in one batch, never in both. A batch goes when the service completes it, when it was handed out
-//!   too often, or when it is too old. Feedback on a device that is gone is not handed out.
+//! - Invariants: a record is in one piece or in one batch, never in both. A batch goes when the service completes it, when it was
+//!   handed out too often, or when it is too old. Feedback on a device that is gone is not handed out.
 //! - Limits: [`FEEDBACK_KEPT_MAX`] documents, roughly; [`FEEDBACK_BATCHES_MAX`] batches. What comes beyond is lost, and counted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

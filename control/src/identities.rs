@@ -108,8 +108,13 @@ impl Control {
     pub(crate) async fn twin_view(&self, name: &IdentityName) -> Result<Value, HubError> {
         let record = self.record(name).await?;
         let (twin, _) = self.read_twin(name).await?;
-        let commands = if name.module_id().is_none() { self.command_count(name).await? } else { 0 };
+        let commands = self.commands_waiting(name).await?;
         Ok(self.view(&record, &twin, commands))
+    }
+
+    /// `cloudToDeviceMessageCount`: modules have no queue.
+    pub(crate) async fn commands_waiting(&self, name: &IdentityName) -> Result<u64, HubError> {
+        if name.module_id().is_none() { self.command_count(name).await } else { Ok(0) }
     }
 
     pub(crate) fn view(&self, record: &Record, twin: &Twin, commands: u64) -> Value {

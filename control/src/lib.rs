@@ -1,6 +1,6 @@
 //! The control side: twins, methods, commands, sessions, and who may connect.
-//! - Shape: `directory` is what the data path reads, `follower` keeps it up to date; `policies` are the hub's own keys. [`Control`] carries out
-//!   what devices ask (`lanes`, `requests`) and what the service asks (its public methods, a file for each topic).
+//! - Shape: `directory` is what the data path reads, `follower` keeps it up to date; `policies` are the hub's own keys. [`Control`]
+//!   carries out what devices ask (`lanes`, `requests`) and what the service asks (its public methods, a file for each topic).
 //! - Invariants: no key is part of a `Debug` or `Display` text or of a log line. The data path never waits for a store. What is answered is
 //!   durable.
 //! - Not here: what is kept and how (`control/store`), decisions about twins, commands and queries (`control/twin`, `control/command`,

@@ -2,8 +2,8 @@
 //! - Source: Azure IoT Hub query language over twins, modules and what jobs did.
 //! - Shape: a source of rows in the order of their keys -> `control/query` decides about each -> a page with where to go on. A condition on
 //!   the key is looked up instead of read through.
-//! - Limits: [`ROWS_SCANNED_MAX`] rows are looked at for one page; then it is given out with what it has, even if that is nothing. A query with
-//!   groups looks at all rows.
+//! - Limits: [`ROWS_SCANNED_MAX`] rows are looked at for one page; then it is given out with what it has, even if that is nothing. A
+//!   query with groups looks at all rows.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! One step of a device's command queue: read, decide, write. The decisions are made in `control/command`.
-//! - Shape: under the device's turn: read the index -> steps -> index, bodies and feedback in one batch, if the index still has that version,
-//!   else again.
+//! - Shape: under the device's turn: read the index -> steps -> index, bodies and feedback in one batch, if the index still has that
+//!   version, else again.
 //! - Invariants: whatever leaves a queue leaves it once, because the index is written with its version. A body is there as long as its
 //!   message is in the index.
 //! - Limits: a batch has at most 100 bodies, one index and two pieces of feedback.

@@ -45,8 +45,8 @@ impl Control {
         patch: &Value,
     ) -> Result<Value, HubError> {
         self.shared.throttles.pass(Operation::TwinUpdate).await?;
-        self.change_twin(name, |twin, now| Ok(Some(twin.patch_service(if_match, patch, now)?))).await?;
-        self.twin_view(name).await
+        let changed = self.change_twin(name, |twin, now| Ok(Some(twin.patch_service(if_match, patch, now)?))).await?;
+        self.changed_view(name, changed).await
     }
 
     /// Replaces tags and desired properties; otherwise as [`Self::patch_twin`].
@@ -60,8 +60,8 @@ impl Control {
         body: &Value,
     ) -> Result<Value, HubError> {
         self.shared.throttles.pass(Operation::TwinUpdate).await?;
-        self.change_twin(name, |twin, now| Ok(Some(twin.replace_service(if_match, body, now)?))).await?;
-        self.twin_view(name).await
+        let changed = self.change_twin(name, |twin, now| Ok(Some(twin.replace_service(if_match, body, now)?))).await?;
+        self.changed_view(name, changed).await
     }
 
     /// The twin as its device sees it.
@@ -117,6 +117,13 @@ impl Control {
             }
         }
         Err(HubError::PRECONDITION)
+    }
+
+    /// The service's view of a twin as its own change has left it, whatever others have made of it since.
+    async fn changed_view(&self, name: &IdentityName, changed: Option<Change>) -> Result<Value, HubError> {
+        let record = self.record(name).await?;
+        let commands = self.commands_waiting(name).await?;
+        Ok(self.view(&record, &changed.map(|change| change.twin).unwrap_or_default(), commands))
     }
 
     /// The twin and the version of its document; a fresh one where none is stored.
