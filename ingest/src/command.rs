@@ -8,15 +8,14 @@ use std::time::Instant;
 use crossbeam::queue::ArrayQueue;
 use millrace_model::door::{Full, Submission, Submitted, ToDevice};
 
-use crate::admission::Admitted;
 use crate::close::CloseReason;
 use crate::connection::{Connection, ConnectionKey};
-use crate::introduction::Greeting;
+use crate::introduction::Introduction;
 use crate::limits::{COMMANDS_MAX, SUBMISSIONS_MAX, TOLD_MAX};
 
 /// Asked of a shard.
 pub(crate) enum Command {
-    /// Take over a connection whose device lives here, and answer its CONNECT.
+    /// Take over a connection whose device lives here, and judge its CONNECT.
     Adopt(Box<Moved>),
     /// Take over a connection of another door.
     Enter(Box<Handed>),
@@ -28,18 +27,10 @@ pub(crate) enum Command {
     Drain { deadline: Instant },
 }
 
-/// A connection on its way to another shard, after its CONNECT was judged.
+/// A connection on its way to the shard that judges its CONNECT.
 pub(crate) struct Moved {
     pub(crate) connection: Connection,
-    pub(crate) visitor: Visitor,
-}
-
-/// Somebody who was found good and whose CONNECT is not answered yet.
-#[derive(Debug)]
-pub(crate) struct Visitor {
-    pub(crate) admitted: Admitted,
-    pub(crate) greeting: Greeting,
-    pub(crate) model_id: Option<Box<str>>,
+    pub(crate) introduction: Introduction,
 }
 
 /// A connection of another door.

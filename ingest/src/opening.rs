@@ -1,7 +1,8 @@
 //! From CONNECT to CONNACK: is the credential good, where does the device live, what does the control side say.
-//! - Shape: caller -> judged -> (not known here: the registry is looked at again, judged once more) -> home shard -> opened -> CONNACK.
+//! - Shape: caller -> home shard -> judged -> (not known: the registry is looked at again, judged once more) -> opened -> CONNACK.
 //! - Invariants: while somebody else has to answer, the connection is not read. An older session of the identity is over before the new
-//!   one is opened. Where nobody answers in time, or a queue is full, CONNACK says "server unavailable", because SDKs give up for ever
+//!   one is opened. A device is judged on the
+//!   shard that also ends its sessions, so that nothing that is disabled or deleted meanwhile slips through. Where nobody answers in time, or a queue is full, CONNACK says "server unavailable", because SDKs give up for ever
 //!   after "not authorized".
 //! - Not here: what is judged (`admission`), what CONNECT must look like (`introduction`).
 
@@ -12,9 +13,9 @@ use millrace_model::door::{self, RegistrationRequest, Request, Subscriptions};
 use millrace_protocols_identity::topic;
 use millrace_protocols_mqtt::{Accept, Refusal, effective_keep_alive};
 
-use crate::admission::RefusedKind;
+use crate::admission::{Admitted, RefusedKind};
 use crate::close::CloseReason;
-use crate::command::{Command, Moved, Visitor};
+use crate::command::{Command, Moved};
 use crate::connection::{ConnectionKey, Guest, Owner, Registering};
 use crate::dialogue::Dialogue;
 use crate::introduction::{Caller, Greeting, Introduction, Rejected};
@@ -26,6 +27,10 @@ use crate::{connection_events, events, outbound};
 const NO_ANSWER: Rejected =
     Rejected { refusal: Refusal::ServerUnavailable, why: "the control side takes no more requests" };
 
+/// A shard lets in so many in a second, whichever of them took the connection.
+pub(crate) const TOO_MANY: Rejected =
+    Rejected { refusal: Refusal::ConnectionRateExceeded, why: "too many new sessions in this second" };
+
 /// How far a CONNECT has come.
 pub(crate) enum Standing {
     /// It was answered with yes.
@@ -33,14 +38,20 @@ pub(crate) enum Standing {
     /// Somebody else has to answer first.
     Held,
     /// The device lives on another shard.
-    Elsewhere(usize, Box<Visitor>),
+    Elsewhere(usize, Box<Introduction>),
 }
 
 impl Shard {
     /// Takes what CONNECT said.
     pub(crate) fn receive(&mut self, key: ConnectionKey, caller: Caller) -> Result<Standing, CloseReason> {
         match caller {
-            Caller::Device(introduction) => self.judge(key, introduction, true),
+            Caller::Device(introduction) => {
+                let shard = home(introduction.name.device_id(), self.desk.config.shards);
+                if shard != usize::from(self.desk.shard.0) {
+                    return Ok(Standing::Elsewhere(shard, Box::new(introduction)));
+                }
+                self.judge(key, introduction, true)
+            }
             Caller::Registrant(registrant, greeting) => {
                 let registering = Registering { who: Arc::new(registrant), greeting, dialogue: Dialogue::default() };
                 self.attest(key, registering)
@@ -56,15 +67,7 @@ impl Shard {
     ) -> Result<Standing, CloseReason> {
         let now = self.desk.clock.unix_seconds();
         match introduction.judge(self.desk.directory.as_ref(), &self.desk.config.host_names, now) {
-            Ok(admitted) => {
-                let shard = home(admitted.name.device_id(), self.desk.config.shards);
-                let Introduction { greeting, model_id, .. } = introduction;
-                let visitor = Visitor { admitted, greeting, model_id };
-                if shard == usize::from(self.desk.shard.0) {
-                    return self.open(key, visitor);
-                }
-                Ok(Standing::Elsewhere(shard, Box::new(visitor)))
-            }
+            Ok(admitted) => self.open(key, admitted, introduction),
             Err(refused) if may_refresh && refused.kind == RefusedKind::Unknown && self.desk.control.is_some() => {
                 self.refresh(key, introduction)
             }
@@ -96,18 +99,25 @@ impl Shard {
         };
         connection.is_held = false;
         match self.judge(key, introduction, false) {
-            Ok(Standing::Elsewhere(shard, visitor)) => self.move_away(key, shard, *visitor),
             Ok(Standing::Open) => self.go_on(key),
-            Ok(Standing::Held) => {}
+            Ok(_) => {}
             Err(reason) => self.close(key, &reason),
         }
     }
 
     /// Asks the control side to open the session of somebody who lives here.
-    fn open(&mut self, key: ConnectionKey, visitor: Visitor) -> Result<Standing, CloseReason> {
-        let Visitor { admitted, greeting, model_id } = visitor;
+    fn open(
+        &mut self,
+        key: ConnectionKey,
+        admitted: Admitted,
+        introduction: Introduction,
+    ) -> Result<Standing, CloseReason> {
+        let Introduction { greeting, model_id, .. } = introduction;
+        if self.desk.connects_left == 0 {
+            return Err(self.refuse(key, TOO_MANY));
+        }
         let desk = &mut self.desk;
-        desk.connects_left = desk.connects_left.saturating_sub(1);
+        desk.connects_left -= 1;
         let (from, now) = (desk.session_key(key), desk.clock.seconds());
         let lives = admitted.expires_at.saturating_sub(desk.clock.unix_seconds());
         let name = Arc::clone(&admitted.name);
@@ -255,7 +265,7 @@ impl Shard {
     }
 
     /// Hands a connection over to the shard that its device lives on. What came behind its CONNECT is in `carry`.
-    pub(crate) fn move_away(&mut self, key: ConnectionKey, shard: usize, visitor: Visitor) {
+    pub(crate) fn move_away(&mut self, key: ConnectionKey, shard: usize, introduction: Introduction) {
         if self.connection(key).is_none() {
             return;
         }
@@ -263,7 +273,7 @@ impl Shard {
         if self.registry.deregister(&mut connection.stream).is_err() {
             return;
         }
-        let moved = Box::new(Moved { connection, visitor });
+        let moved = Box::new(Moved { connection, introduction });
         let sent = self.peers.get(shard).map(|peer| peer.send(Command::Adopt(moved)));
         if let Some(Err(Command::Adopt(mut moved))) = sent {
             let mut out = Vec::new();
@@ -275,9 +285,9 @@ impl Shard {
         }
     }
 
-    /// Takes a connection from another shard and answers its CONNECT.
+    /// Takes a connection from another shard and judges its CONNECT.
     pub(crate) fn adopt(&mut self, moved: Moved) {
-        let Moved { mut connection, visitor } = moved;
+        let Moved { mut connection, introduction } = moved;
         let now = self.desk.clock.seconds();
         connection.is_queued = false;
         // What came behind CONNECT waits in `carry`.
@@ -289,7 +299,7 @@ impl Shard {
             Ok(key) => key,
             Err(error) => return events::accept_failed(self.desk.shard.0, &error),
         };
-        match self.open(key, visitor) {
+        match self.judge(key, introduction, true) {
             Ok(Standing::Open) => self.queue(key),
             Ok(_) => {}
             Err(reason) => self.close(key, &reason),

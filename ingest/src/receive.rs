@@ -199,12 +199,12 @@ impl Shard {
                 Ok(Served::Caller(caller)) => match self.receive(key, *caller) {
                     Ok(Standing::Open) => {}
                     Ok(Standing::Held) => break Ok(()),
-                    Ok(Standing::Elsewhere(shard, visitor)) => {
+                    Ok(Standing::Elsewhere(shard, introduction)) => {
                         self.buffers.out = out;
                         if let Some(connection) = self.connections.get_mut(index(key)) {
                             keep(connection, input)?;
                         }
-                        self.move_away(key, shard, *visitor);
+                        self.move_away(key, shard, *introduction);
                         return Ok(());
                     }
                     Err(reason) => break Err(reason),

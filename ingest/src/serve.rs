@@ -7,7 +7,7 @@ use millrace_model::batch::IdentitySlot;
 use millrace_model::limits::MESSAGE_BYTES_MAX;
 use millrace_model::{MessageSource, bag};
 use millrace_protocols_identity::topic;
-use millrace_protocols_mqtt::{Event, Publish, QoS, Refusal, Session, SessionError, Will};
+use millrace_protocols_mqtt::{Event, Publish, QoS, Session, SessionError, Will};
 
 use crate::acks::PendingAck;
 use crate::close::CloseReason;
@@ -15,6 +15,7 @@ use crate::connection::{self, Connection, ConnectionKey, Owner};
 use crate::desk::Desk;
 use crate::events;
 use crate::introduction::{Caller, Rejected, introduce};
+use crate::opening::TOO_MANY;
 use crate::requests::{self, Wish};
 
 /// What came of a connection's input.
@@ -65,10 +66,7 @@ pub(crate) fn serve(
                 }
                 Reply::Wish(requests::read_publish(&publish)?)
             }
-            (Event::Connect(_), _) if desk.connects_left == 0 => {
-                let why = "too many new sessions in this second";
-                Reply::Caller(Err(Rejected { refusal: Refusal::ConnectionRateExceeded, why }))
-            }
+            (Event::Connect(_), _) if desk.connects_left == 0 => Reply::Caller(Err(TOO_MANY)),
             (Event::Connect(connect), _) => {
                 Reply::Caller(introduce(&connect, connection::certificates(guest, tls.as_deref())))
             }
