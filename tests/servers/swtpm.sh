@@ -46,10 +46,10 @@ start() {
     local dir=$1 port pid
     need swtpm swtpm
     need tpm2_createek tpm2-tools
-    ldconfig -p | grep -qF libtss2-tcti-swtpm || {
+    if ! compgen -G '/usr/lib/*/libtss2-tcti-swtpm.so*' >/dev/null; then
         [ "$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends libtss2-tcti-swtpm0 >&2 ||
-            fail "on Debian: apt-get install libtss2-tcti-swtpm0"
-    }
+            fail "libtss2-tcti-swtpm is missing; on Debian: apt-get install libtss2-tcti-swtpm0"
+    fi
     mkdir -p "$dir/state"
     port=$(free_ports)
     setsid swtpm socket --tpm2 --tpmstate "dir=$dir/state" --flags not-need-init,startup-clear \

@@ -27,7 +27,7 @@ use crate::registration_id::RegistrationId;
 pub enum Expected {
     /// None is there.
     Absent,
-    /// Whatever is there.
+    /// One is there, whichever.
     Any,
     /// The one with this etag.
     Etag(String),
@@ -115,7 +115,7 @@ impl Enrollments {
         let found = self.read::<E>(id.as_str()).await?;
         let before = match (expected, found) {
             (Expected::Absent, Some(_)) => return Err(ENROLLMENT_EXISTS),
-            (Expected::Etag(_), None) => return Err(ENROLLMENT_NOT_FOUND),
+            (Expected::Any | Expected::Etag(_), None) => return Err(ENROLLMENT_NOT_FOUND),
             (Expected::Etag(etag), Some((before, _))) if before.terms().etag.as_ref() != Some(etag) => {
                 return Err(HubError::PRECONDITION);
             }

@@ -41,8 +41,10 @@ async fn an_enrollment_lives_and_dies_by_its_etag() {
     assert_eq!(status, Status::NO_CONTENT);
     let (status, gone) = service.call(Method::GET, path, None, &Value::Null).await;
     assert_eq!((status, &gone["errorCode"]), (Status::NOT_FOUND, &json!(404_202)));
-    let (status, _) = service.call(Method::PUT, path, Some("\"x\""), &keyed("reg1")).await;
-    assert_eq!(status, Status::NOT_FOUND);
+    for etag in ["\"x\"", "*", "\"*\""] {
+        let (status, _) = service.call(Method::PUT, path, Some(etag), &keyed("reg1")).await;
+        assert_eq!(status, Status::NOT_FOUND, "If-Match updates, and there is nothing");
+    }
 }
 
 #[tokio::test]
@@ -110,6 +112,8 @@ async fn bulk_calls_carry_out_each_by_itself() {
     assert_eq!(result["errors"][0]["errorCode"], 409_202);
     let (_, result) = service.call(Method::POST, "/enrollments", None, &bulk("update", &all[..2])).await;
     assert_eq!(result["isSuccessful"], true);
+    let (_, result) = service.call(Method::POST, "/enrollments", None, &bulk("update", &[keyed("none")])).await;
+    assert_eq!(result["errors"][0]["errorCode"], 404_202);
     let mut stale = keyed("a");
     stale["etag"] = json!("old");
     let (_, result) = service.call(Method::POST, "/enrollments", None, &bulk("updateIfMatchETag", &[stale])).await;
