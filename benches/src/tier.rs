@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use millrace_ingest::{
-    AcknowledgeLevel, Directory, Found, Ingest, IngestConfig, ListenerConfig, Listeners, PolicyKeys, Proof, Transport, Wiring,
+    AcknowledgeLevel, Directory, Found, Ingest, IngestConfig, ListenerConfig, Listeners, PolicyKeys, Proof, Transport,
+    Wiring,
 };
 use millrace_journal::{Journal, JournalConfig};
 use millrace_model::Timestamp;
@@ -57,11 +58,7 @@ impl Tier {
         let (journal, _) = Journal::open(SHARD, directory.path(), &JournalConfig::default())?;
         let listener =
             ListenerConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)), transport: Transport::Tcp, acknowledge };
-        let config = IngestConfig {
-            listeners: vec![listener],
-            connections_max: 1_000,
-            ..IngestConfig::default()
-        };
+        let config = IngestConfig { listeners: vec![listener], connections_max: 1_000, ..IngestConfig::default() };
         let listeners = Listeners::bind(&config)?;
         let &(_, address) = listeners.addresses().first().context("no listener")?;
         let keys = Arc::new([key()?, key()?]);
