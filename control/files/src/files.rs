@@ -50,7 +50,7 @@ pub struct Files {
     pub(crate) meters: Meters,
     pub(crate) writes: Semaphore,
     host_name: String,
-    turns: Vec<Mutex<()>>,
+    turns: [Mutex<()>; STRIPES],
 }
 
 /// What a device needs to write its file; the names are the device API's.
@@ -105,7 +105,7 @@ impl Files {
             meters: Meters::default(),
             writes: Semaphore::new(config.writes_max),
             host_name,
-            turns: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            turns: std::array::from_fn(|_| Mutex::new(())),
             config,
         }))
     }
@@ -262,8 +262,7 @@ impl Files {
 
     fn turn(&self, device_id: &str) -> &Mutex<()> {
         let hash = device_id.bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
-        let [first, ..] = self.turns.as_slice() else { unreachable!("there are always some") };
-        self.turns.get(hash % STRIPES).unwrap_or(first)
+        &self.turns[hash % STRIPES]
     }
 }
 

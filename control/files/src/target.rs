@@ -1,12 +1,18 @@
 //! Which folder or object store a configuration means.
-//! - Source: the schemes and option names are those of `object_store`.
+//! - Source: the schemes and option names are those of `object_store`; what is not among the options is taken from the environment
+//!   (`AWS_REGION`, ..), as its own builders do it.
 //! - Invariants: a folder is entered by its own name, so that no path leads out of it; files in it are synced before they appear.
 //! - Errors: problems with the configuration name options, never their values.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::prefix::PrefixStore;
@@ -54,8 +60,67 @@ fn folder(config: &FilesConfig, directory: &Path) -> Result<Option<PathBuf>, Str
 
 fn remote(config: &FilesConfig) -> Result<(Box<dyn ObjectStore>, Key), String> {
     let url = Url::parse(&config.url).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "s3" | "s3a" | "az" | "azure" | "abfs" | "abfss" | "gs") {
-        return Err(format!("{} is none of file, s3, az and gs", url.scheme()));
+    let means = |key: &str| match url.scheme() {
+        "s3" | "s3a" => Ok(AmazonS3ConfigKey::from_str(key).is_ok()),
+        "az" | "azure" | "abfs" | "abfss" => Ok(AzureConfigKey::from_str(key).is_ok()),
+        "gs" => Ok(GoogleConfigKey::from_str(key).is_ok()),
+        scheme => Err(format!("`{scheme}` is none of file, s3, az and gs")),
+    };
+    for (key, value) in &config.options.0 {
+        if !means(key)? {
+            return Err(format!("option `{key}` means nothing to this kind of store"));
+        }
+        // The store's client panics at an address that HTTP cannot express.
+        if key.contains("endpoint") && !is_endpoint(value) {
+            return Err(format!("option `{key}` has to be http:// or https:// and a host"));
+        }
     }
-    object_store::parse_url_opts(&url, config.options.0.clone()).map_err(|error| error.to_string())
+    let mut options: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.to_str()?.to_ascii_lowercase(), value.into_string().ok()?)))
+        .filter(|(key, _)| means(key) == Ok(true))
+        .collect();
+    options.extend(config.options.0.clone());
+    means("region")?;
+    object_store::parse_url_opts(&url, options).map_err(|error| error.to_string())
+}
+
+fn is_endpoint(address: &str) -> bool {
+    let host = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
+    host.is_some_and(|host| {
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&b))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Options;
+
+    fn check(url: &str, key: &str, value: &str) -> Vec<String> {
+        let options =
+            if key.is_empty() { Options::default() } else { Options([(key.to_owned(), value.to_owned())].into()) };
+        problems(&FilesConfig { url: url.to_owned(), options, ..FilesConfig::default() })
+    }
+
+    #[test]
+    fn places_and_options_are_checked_without_showing_values() {
+        for (url, key, value) in
+            [("", "", ""), ("file:///a%20b", "", ""), ("s3://b/x", "region", "eu-west-1"), ("gs://b", "", "")]
+        {
+            assert!(check(url, key, value).is_empty(), "{url} {:?}", check(url, key, value));
+        }
+        for (url, key, value) in [
+            ("/folder", "", ""),
+            ("file://relative", "", ""),
+            ("ftp://x/y", "", ""),
+            ("http://x/y", "", ""),
+            ("", "region", "hidden"),
+            ("s3://b", "reigon", "hidden"),
+            ("s3://b", "endpoint", "hidden host"),
+        ] {
+            let found = check(url, key, value);
+            assert_eq!(found.len(), 1, "{url}");
+            assert!(!found[0].contains("hidden"), "{found:?}");
+        }
+    }
 }
