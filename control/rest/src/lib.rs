@@ -1,66 +1,31 @@
-//! The service REST API: the registry part of Azure IoT Hub's, for the hub's admin listener.
-//! - Source: Azure IoT Hub service REST API, identity registry; `api-version` is neither demanded nor checked.
-//! - Shape: `/devices`, `/devices/{id}`, `/devices/{id}/modules`, `/devices/{id}/modules/{id}`, `/statistics/devices`
-//! - Invariants: each operation names the permission it needs; who cannot show it learns nothing but that.
-//! - Limits: bodies have at most `REQUEST_BODY_BYTES_MAX`, lists `PAGE_IDENTITIES_MAX`, bulk calls `BULK_IDENTITIES_MAX`.
-//! - Errors: one JSON body that satisfies all SDKs, see `rest::error`.
+//! The service REST API of the hub.
+//! - Source: Azure IoT Hub service REST API; `api-version` is neither demanded nor checked. What the hub has no route for, and this one
+//!   has, is marked as an extension in `openapi.json`: cloud-to-device messages, models, certificates.
+//! - Shape: `routes` (one file for each topic, and the table of all) behind `authorization`; `request` takes bodies, paths and headers
+//!   apart, `answer` makes the hub's answers; `openapi.json` is served as it stands.
+//! - Invariants: each operation names the permission it needs; who cannot show it learns nothing but that, before a body is read. Ids are
+//!   percent-decoded once.
+//! - Limits: bodies as in `limits`, lists `PAGE_IDENTITIES_MAX`, bulk calls `BULK_IDENTITIES_MAX`.
+//! - Errors: one JSON body that satisfies all SDKs.
+//! - Not here: what is done (`control`, `control/jobs`, `control/files`), listeners and TLS (`hub`, `ingest/https`).
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
-
-use crate::limits::REQUEST_BODY_BYTES_MAX;
-use millrace_control::policies::Policies;
-use millrace_control_store::store::Store;
-
+mod answer;
 mod authorization;
-mod bulk;
-mod devices;
-mod error;
-mod etag;
-mod events;
-mod limits;
-pub mod shape;
+pub mod events;
+pub mod limits;
+mod openapi;
+mod registry_only;
+mod request;
+mod routes;
+mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
-pub use devices::CONTINUATION;
-
-/// What the REST API works with.
-#[derive(Clone)]
-pub struct Service {
-    /// Where identities are kept.
-    pub store: Arc<dyn Store>,
-    /// Whose tokens are accepted.
-    pub policies: Arc<Policies>,
-    /// The hub's host name, as in connection strings.
-    pub host_name: Arc<str>,
-    /// How far a client's clock may be off, in seconds.
-    pub token_skew_seconds: u64,
-}
-
-impl Service {
-    /// The routes, to be merged into the admin listener's.
-    pub fn router(self) -> Router {
-        let devices = get(devices::list).post(bulk::apply);
-        let module = get(devices::read_module).put(devices::write_module).delete(devices::delete_module);
-        Router::new()
-            .route("/devices", devices.clone())
-            .route("/devices/", devices)
-            .route("/devices/{device}", get(devices::read).put(devices::write).delete(devices::delete))
-            .route("/devices/{device}/modules", get(devices::modules))
-            .route("/devices/{device}/modules/{module}", module)
-            .route("/statistics/devices", get(devices::statistics))
-            .layer(DefaultBodyLimit::max(REQUEST_BODY_BYTES_MAX))
-            .with_state(self)
-    }
-}
-
-impl std::fmt::Debug for Service {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service").field("host_name", &self.host_name).finish_non_exhaustive()
-    }
-}
+pub use millrace_control_jobs::shape;
+pub use registry_only::Service;
+pub use request::CONTINUATION;
+pub use routes::router;
+pub use state::ServiceState;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

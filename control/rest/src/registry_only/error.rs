@@ -7,8 +7,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::shape::time_text;
 use crate::events;
-use crate::shape::time_text;
 use millrace_control_store::clock;
 use millrace_control_store::error::RegistryError;
 use millrace_control_store::random;

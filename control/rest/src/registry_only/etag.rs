@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::error::ServiceError;
+use super::error::ServiceError;
 use millrace_control_store::registry::{Expected, Stamp};
 
 pub(crate) fn text(stamp: Stamp) -> String {

@@ -8,12 +8,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::Service;
-use crate::devices::{Body, WRITE, read_json, record_of, update_of};
-use crate::error::ServiceError;
-use crate::etag;
+use super::Service;
+use super::devices::{Body, WRITE, read_json, record_of, update_of};
+use super::error::ServiceError;
+use super::etag;
+use super::shape::{BulkError, BulkIdentity, BulkResult, ImportMode};
 use crate::limits::BULK_IDENTITIES_MAX;
-use crate::shape::{BulkError, BulkIdentity, BulkResult, ImportMode};
 use millrace_control_store::error::RegistryError;
 use millrace_control_store::registry::{Expected, IdentityName, Record};
 

@@ -8,8 +8,8 @@ use millrace_protocols_identity::Key;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::error::ServiceError;
-use crate::etag;
+use super::error::ServiceError;
+use super::etag;
 use millrace_control_store::error::RegistryError;
 use millrace_control_store::random;
 use millrace_control_store::registry::{Authentication, Record, Status};

@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::Service;
-use crate::error::ServiceError;
-use crate::etag;
-use crate::shape::{AuthenticationBody, IdentityBody, new_keys};
+use super::Service;
+use super::error::ServiceError;
+use super::etag;
+use super::shape::{AuthenticationBody, IdentityBody, new_keys};
 use millrace_control::policies::Permissions;
 use millrace_control_store::clock;
 use millrace_control_store::limits::PAGE_IDENTITIES_MAX;
@@ -21,7 +21,7 @@ use millrace_control_store::random;
 use millrace_control_store::registry::{Expected, IdentityName, Record, Update, checked_reason};
 
 /// Header that carries on a list: in an answer when there is more, in a request to get it.
-pub const CONTINUATION: &str = "x-ms-continuation";
+pub(crate) const CONTINUATION: &str = "x-ms-continuation";
 
 /// A body, or why there is none.
 pub(super) type Body = Result<Bytes, BytesRejection>;

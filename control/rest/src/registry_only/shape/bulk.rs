@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::shape::IdentityBody;
+use super::IdentityBody;
 
 /// One identity of a bulk call.
 #[derive(Debug, Default, Serialize, Deserialize)]
