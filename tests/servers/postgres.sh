@@ -10,6 +10,7 @@
 set -euo pipefail
 
 readonly start_seconds_max=60
+readonly self=${BASH_SOURCE[0]}
 
 fail() { echo "postgres.sh: $*" >&2; exit 1; }
 
@@ -92,7 +93,10 @@ launch() {
         [ "$SECONDS" -lt "$deadline" ] || { stop "$dir" QUIT; fail "the server did not answer within $start_seconds_max s"; }
         sleep 0.05
     done
-    [ -z "${MILLRACE_TEST_PID:-}" ] || watch "$MILLRACE_TEST_PID" "$dir" &
+    # In a session of its own: what ends the test's process group must not end the watch.
+    if [ -n "${MILLRACE_TEST_PID:-}" ]; then
+        setsid "$BASH" "$self" watch "$MILLRACE_TEST_PID" "$dir" >/dev/null 2>&1 </dev/null &
+    fi
     echo "127.0.0.1:$port"
 }
 
@@ -132,5 +136,6 @@ case $verb in
                 ;;
         esac
         ;;
+    watch) watch "$2" "$3" ;;
     *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

@@ -38,10 +38,11 @@ const SCANNERS: u32 = 3;
 /// How long a caller waits for a connection.
 const WAIT_SECONDS: u64 = 5;
 /// What each connection is told first. The third line: every join of ours is a look-up by key, but a plan that the server made and kept
-/// while the tables were empty would read them whole. The last makes it notice a node that vanished, and free what it held.
+/// while the tables were empty would read them whole; compiling such plans would cost more than it
+/// saves. The last makes it notice a node that vanished, and free what it held.
 const SETTINGS: &str = "SET default_transaction_isolation = 'read committed'; SET lock_timeout = '15s'; \
      SET idle_in_transaction_session_timeout = '60s'; \
-     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
      SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 /// A registry in a PostgreSQL database.
@@ -150,18 +151,16 @@ impl PostgresStore {
     }
 
     async fn newest_change(&self) -> Result<i64, RegistryError> {
-        Ok(sqlx::query("SELECT sequence FROM change_newest").fetch_one(&self.readers).await?.try_get(0)?)
+        Ok(sqlx::query("SELECT newest FROM change_bounds").fetch_one(&self.readers).await?.try_get(0)?)
     }
 
     async fn changes_since(&self, sequence: i64, count: usize) -> Result<Option<Vec<LoggedChange>>, RegistryError> {
         // One snapshot, so that bounds, log and identities belong together.
         let mut transaction = self.readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-        let bounds = sqlx::query("SELECT (SELECT min(sequence) FROM change), (SELECT sequence FROM change_newest)")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let (oldest, newest): (Option<i64>, i64) = (bounds.try_get(0)?, bounds.try_get(1)?);
+        let bounds = sqlx::query("SELECT oldest, newest FROM change_bounds").fetch_one(&mut *transaction).await?;
+        let (oldest, newest): (i64, i64) = (bounds.try_get(0)?, bounds.try_get(1)?);
         // A newest number below ours: somebody has put an older backup in its place.
-        if sequence > newest || oldest.is_some_and(|oldest| sequence < oldest.saturating_sub(1)) {
+        if sequence < oldest.saturating_sub(1) || sequence > newest {
             return Ok(None);
         }
         let rows = sqlx::query(

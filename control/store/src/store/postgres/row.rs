@@ -16,7 +16,7 @@ use crate::store::{LoggedChange, LoggedKind};
 /// Makes all other changes of identities wait until this transaction ends, as the log does anyway. Asked for before anything else
 /// is locked, so that two writers cannot wait for each other.
 pub(super) async fn lock_log(connection: &mut PgConnection) -> Result<(), RegistryError> {
-    sqlx::query("SELECT sequence FROM change_newest FOR UPDATE").execute(connection).await?;
+    sqlx::query("SELECT newest FROM change_bounds FOR UPDATE").execute(connection).await?;
     Ok(())
 }
 

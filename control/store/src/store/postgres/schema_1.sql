@@ -25,7 +25,7 @@ CREATE TABLE identity (
 -- For lists of devices without their modules.
 CREATE INDEX device ON identity (device_id) WHERE module_id = '';
 
--- The log and its newest number. The number is a row and not a sequence: whoever counts it up holds it until its commit, so numbers
+-- The log and its bounds. The newest number is a row's and not a sequence's: whoever counts it up holds it until its commit, so numbers
 -- become visible in their order, and a follower that has seen one has seen all before it.
 CREATE TABLE change (
     sequence  bigint PRIMARY KEY,
@@ -33,24 +33,27 @@ CREATE TABLE change (
     module_id text   COLLATE "C" NOT NULL,
     kind      bigint NOT NULL                           -- 0 created, 1 changed, 2 deleted
 );
-CREATE TABLE change_newest (sequence bigint NOT NULL);
-INSERT INTO change_newest (sequence) VALUES (0);
+CREATE TABLE change_bounds (oldest bigint NOT NULL, newest bigint NOT NULL);
+INSERT INTO change_bounds (oldest, newest) VALUES (1, 0);
 
--- Keeps the log within its bound (CHANGES_KEPT in limits.rs), a thousand at a time.
+-- Keeps the log within its bound (CHANGES_KEPT in limits.rs), a thousand at a time. The oldest number is kept, because to look for it
+-- in the table would mean to pass all that was deleted and not yet cleaned away: an import of a million would take minutes.
 CREATE FUNCTION log_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    added  bigint := (SELECT count(*) FROM changed);
-    newest bigint;
+    added bigint := (SELECT count(*) FROM changed);
+    first bigint;
+    last  bigint;
 BEGIN
     IF added = 0 THEN
         RETURN NULL;
     END IF;
-    UPDATE change_newest SET sequence = sequence + added RETURNING sequence INTO newest;
+    UPDATE change_bounds SET newest = newest + added RETURNING oldest, newest INTO first, last;
     INSERT INTO change (sequence, device_id, module_id, kind)
-        SELECT newest - added + row_number() OVER (ORDER BY device_id, module_id), device_id, module_id,
+        SELECT last - added + row_number() OVER (ORDER BY device_id, module_id), device_id, module_id,
                CASE TG_OP WHEN 'INSERT' THEN 0 WHEN 'UPDATE' THEN 1 ELSE 2 END FROM changed;
-    IF newest / 1000 <> (newest - added) / 1000 THEN
-        DELETE FROM change WHERE sequence <= newest - 200000;
+    IF last - first >= 201000 THEN
+        DELETE FROM change WHERE sequence BETWEEN first AND last - 200000;
+        UPDATE change_bounds SET oldest = last - 200000 + 1;
     END IF;
     RETURN NULL;
 END $$;

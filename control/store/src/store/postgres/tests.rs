@@ -220,7 +220,7 @@ async fn a_change_by_hand_is_logged_too() {
 async fn the_change_log_keeps_within_its_bound() {
     let ((), store) = open().await;
     store.create(&record("d", None)).await.unwrap();
-    let flood = "UPDATE change_newest SET sequence = 300500; \
+    let flood = "UPDATE change_bounds SET newest = 300500; \
                  INSERT INTO change SELECT i, 'd', '', 1 FROM generate_series(2, 300500) i";
     sqlx::raw_sql(flood).execute(&store.writer).await.unwrap();
     let many: Vec<Record> = (0..600).map(|number| record(&format!("m{number}"), None)).collect();
