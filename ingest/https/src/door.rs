@@ -77,7 +77,7 @@ impl HttpsDoor {
     }
 
     /// Serves one listener until `stop` is done; then takes no more connections, lets requests under way end, and returns
-    /// when all are gone or `drain_seconds` are over.
+    /// when all are gone or `drain_seconds` are over. WebSockets end when their shards do.
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,

@@ -159,7 +159,7 @@ impl Authorities {
 
     /// Anchors come back by reference, so the one that was meant is the one at the same place.
     fn terms_of(&self, anchor: &TrustAnchor<'_>) -> Option<&Terms> {
-        let place = self.anchors.iter().position(|own| own.subject.as_ptr() == anchor.subject.as_ptr())?;
+        let place = self.anchors.iter().position(|own| std::ptr::eq(own, anchor))?;
         self.terms.get(place)
     }
 }
