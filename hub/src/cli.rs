@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use millrace_control_operator::{DeviceCommand, PolicyCommand};
+use millrace_control_operator::OperatorCommand;
 
 /// Self-hosted telemetry ingestion for devices that speak MQTT and Azure IoT Hub's protocol.
 #[derive(Debug, Parser)]
@@ -16,7 +16,10 @@ use millrace_control_operator::{DeviceCommand, PolicyCommand};
 Try it:
   millrace serve --data-dir ./data &
   millrace device create pump-1 --data-dir ./data      prints the connection string for the device's SDK
-  millrace route test \"temperatureAlert = 'true'\" --property temperatureAlert=true"
+  millrace twin show pump-1 --data-dir ./data
+  millrace route test \"temperatureAlert = 'true'\" --property temperatureAlert=true
+
+Every command explains itself with examples: millrace COMMAND --help"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -28,35 +31,15 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the hub until SIGTERM or Ctrl-C, then drain and exit.
     Serve(ServeArguments),
-    /// Create, list, show, disable, enable, delete and import devices.
-    Device(DeviceArguments),
-    /// The hub's own keys.
-    #[command(subcommand)]
-    Policy(PolicyCommand),
+    /// Devices and all that belongs to them.
+    #[command(flatten)]
+    Operator(OperatorCommand),
     /// Try routing queries.
     Route(RouteArguments),
     /// Check configuration files.
     Config(ConfigArguments),
     /// Look into journals.
     Journal(JournalArguments),
-}
-
-/// `millrace device`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  millrace device create pump-1 --data-dir ./data        prints the connection string and nothing else
-  millrace device import fleet.csv --data-dir ./data     lines of `id,base64 key`
-  millrace device list --hub http://127.0.0.1:9464       with the service connection string in MILLRACE_CONNECTION_STRING
-
-With --data-dir it works while the hub runs and while it does not; a running hub follows within a second.
-Exit codes: 0 done, 1 failed, 2 wrong usage.")]
-pub(crate) struct DeviceArguments {
-    #[command(subcommand)]
-    pub(crate) command: DeviceCommand,
-    /// Print results as JSON.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
 }
 
 /// `millrace serve`

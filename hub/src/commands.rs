@@ -1,6 +1,6 @@
 //! One file per command.
 
 pub(crate) mod config;
-pub(crate) mod device;
 pub(crate) mod journal;
+pub(crate) mod operator;
 pub(crate) mod route;

@@ -23,8 +23,7 @@ fn main() -> ExitCode {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let result = match cli.command {
         cli::Command::Serve(arguments) => serve::run(&arguments),
-        cli::Command::Device(arguments) => commands::device::run(arguments.command, arguments.json),
-        cli::Command::Policy(command) => commands::device::run_policy(&command),
+        cli::Command::Operator(command) => commands::operator::run(command),
         cli::Command::Route(arguments) => commands::route::run(&arguments),
         cli::Command::Config(arguments) => commands::config::run(&arguments),
         cli::Command::Journal(arguments) => commands::journal::run(&arguments),

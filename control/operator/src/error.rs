@@ -1,9 +1,10 @@
 //! Why an operator's command failed.
 //! - Invariants: no variant carries a key or a connection string.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
-use millrace_model::{Classify, Fault, Kind};
+use millrace_model::{Classify, Fault, HubError, Kind};
 use millrace_protocols_identity::{ConnectionStringError, KeyError};
 
 use millrace_control_store::error::RegistryError;
@@ -13,9 +14,9 @@ use millrace_control_store::error::RegistryError;
 pub enum OperatorError {
     /// The arguments do not go together.
     #[error("{0}")]
-    Usage(&'static str),
-    /// `--key` is not a key.
-    #[error("--key is not usable")]
+    Usage(Cow<'static, str>),
+    /// A key is not one.
+    #[error("the key is not usable")]
     Key(#[source] KeyError),
     /// The connection string is not one.
     #[error("the connection string is not usable")]
@@ -26,6 +27,9 @@ pub enum OperatorError {
     /// There is no registry where one should be read.
     #[error("there is no registry in {0}: is --data-dir right?")]
     NoRegistry(PathBuf),
+    /// What is asked needs a running hub, and none has said where it listens.
+    #[error("no hub runs on {0}: start one with `millrace serve --data-dir {0}`, or name another with --hub")]
+    NotRunning(PathBuf),
     /// A file cannot be read or written.
     #[error("{path} could not be read or written")]
     File {
@@ -48,21 +52,39 @@ pub enum OperatorError {
     #[error("the hub does not answer")]
     Unreachable(#[source] reqwest::Error),
     /// The hub refused.
-    #[error("the hub refused with status {status}, code {code}: {text}")]
+    #[error("the hub refused: {text} ({name}, code {code}, status {status})")]
     Refused {
         /// HTTP status.
         status: u16,
         /// The hub's own code; 0 when it gave none.
         code: u64,
+        /// Its name.
+        name: String,
         /// The hub's explanation.
         text: String,
     },
     /// The hub's answer makes no sense.
     #[error("the hub's answer makes no sense")]
     Answer,
+    /// A job that was waited for did not complete.
+    #[error("the job ended as {status}: {reason}")]
+    Job {
+        /// Its last status.
+        status: String,
+        /// The hub's explanation.
+        reason: String,
+    },
+    /// Results could not be written.
+    #[error("the result could not be written")]
+    Output(#[source] std::io::Error),
 }
 
 impl OperatorError {
+    /// Wrong usage, in these words.
+    pub(crate) fn usage(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Usage(text.into())
+    }
+
     /// Exit code of a program that stops for this: 2 for wrong usage, else 1.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
@@ -72,6 +94,11 @@ impl OperatorError {
             _ => 1,
         }
     }
+
+    /// Whether the hub refused because what is meant is not there.
+    pub(crate) const fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
 }
 
 impl Classify for OperatorError {
@@ -80,7 +107,8 @@ impl Classify for OperatorError {
             Self::Usage(_) | Self::Key(_) | Self::ConnectionString(_) => Kind::Malformed,
             Self::Registry(error) => error.kind(),
             Self::NoRegistry(_) => Kind::NotFound,
-            Self::File { .. } | Self::Input { .. } | Self::Unreachable(_) => Kind::Unavailable,
+            Self::File { .. } | Self::Input { .. } | Self::Output(_) => Kind::Unavailable,
+            Self::NotRunning(_) | Self::Unreachable(_) => Kind::Unavailable,
             Self::Refused { status, .. } => match status {
                 401 => Kind::Unauthenticated,
                 403 => Kind::Forbidden,
@@ -91,6 +119,7 @@ impl Classify for OperatorError {
                 _ => Kind::Malformed,
             },
             Self::Answer => Kind::Corrupt,
+            Self::Job { .. } => Kind::Conflict,
         }
     }
 
@@ -102,5 +131,16 @@ impl Classify for OperatorError {
 impl From<millrace_model::NameError> for OperatorError {
     fn from(error: millrace_model::NameError) -> Self {
         Self::Registry(error.into())
+    }
+}
+
+impl From<HubError> for OperatorError {
+    fn from(error: HubError) -> Self {
+        Self::Refused {
+            status: error.status,
+            code: error.code.into(),
+            name: error.name.to_owned(),
+            text: error.text.into_owned(),
+        }
     }
 }

@@ -11,9 +11,12 @@ use millrace_protocols_identity::Key;
 use serde::Serialize;
 use zeroize::Zeroize;
 
-use crate::OperatorError;
-use crate::limits::IMPORT_BAD_LINES_MAX;
+use millrace_control_jobs::shape::IdentityBody;
 use millrace_control_store::registry::IdentityName;
+
+use crate::error::OperatorError;
+use crate::identity::{body_of, key_authentication};
+use crate::limits::IMPORT_BAD_LINES_MAX;
 
 /// Longest line: an id of 128, a key of 88 characters, quotes and spaces with much to spare.
 pub const LINE_BYTES_MAX: u64 = 1024;
@@ -93,6 +96,13 @@ pub struct ImportRow {
     pub name: IdentityName,
     /// The primary key.
     pub key: Key,
+}
+
+impl ImportRow {
+    /// The device to be created.
+    pub(crate) fn body(&self) -> IdentityBody {
+        IdentityBody { authentication: Some(key_authentication(Some(&self.key))), ..body_of(&self.name) }
+    }
 }
 
 /// Reads an import file line by line.

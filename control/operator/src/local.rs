@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use millrace_protocols_identity::Key;
+use millrace_control_jobs::shape::{IdentityBody, record_of};
+use millrace_control_store::registry::{Expected, IdentityName, Record, Status, Update, not_found};
+use millrace_control_store::store::{Import, SqliteStore, Store};
 
+use crate::error::OperatorError;
+use crate::identity::{Device, Operator, Work};
 use crate::import::{ImportReport, ImportRow, ImportRows, Problem};
 use crate::limits::IMPORT_ROWS_PER_STEP;
-use crate::{Device, Operator, OperatorError, Work};
-use millrace_control_store::clock;
-use millrace_control_store::random;
-use millrace_control_store::registry::{Authentication, Expected, IdentityName, Record, Status, Update};
-use millrace_control_store::store::{Import, SqliteStore, Store};
 
 /// Works on the registry file itself.
 #[derive(Debug)]
@@ -28,10 +27,10 @@ impl LocalOperator {
         Ok(Self(SqliteStore::open(data_dir).await?))
     }
 
-    async fn create(&self, name: &IdentityName, key: Option<Key>) -> Result<Device, OperatorError> {
-        let record = new_record(name.clone(), key.map_or_else(random::key, Ok)?)?;
+    async fn create(&self, name: &IdentityName, body: IdentityBody) -> Result<Device, OperatorError> {
+        let record = record_of(name.clone(), &body)?;
         Store::create(&self.0, &record).await?;
-        Ok(Device::from(&record))
+        Ok(device(&record))
     }
 
     async fn set_status(
@@ -41,7 +40,7 @@ impl LocalOperator {
         reason: Option<String>,
     ) -> Result<Device, OperatorError> {
         let update = Update { status: Some(status), status_reason: Some(reason), ..Update::default() };
-        Ok(Device::from(&Store::update(&self.0, name, Expected::Any, update).await?))
+        Ok(device(&Store::update(&self.0, name, Expected::Any, update).await?))
     }
 
     async fn import(
@@ -76,19 +75,25 @@ impl LocalOperator {
 }
 
 impl Operator for LocalOperator {
-    fn create<'a>(&'a self, name: &'a IdentityName, key: Option<Key>) -> Work<'a, Device> {
-        Box::pin(self.create(name, key))
+    fn create<'a>(&'a self, name: &'a IdentityName, body: IdentityBody) -> Work<'a, Device> {
+        Box::pin(self.create(name, body))
     }
 
     fn list<'a>(&'a self, after: Option<&'a str>, count: usize) -> Work<'a, Vec<Device>> {
-        Box::pin(async move { Ok(Store::devices(&self.0, after, count).await?.iter().map(Device::from).collect()) })
+        Box::pin(async move { Ok(Store::devices(&self.0, after, count).await?.iter().map(device).collect()) })
+    }
+
+    fn modules<'a>(&'a self, name: &'a IdentityName) -> Work<'a, Vec<Device>> {
+        Box::pin(async move {
+            Store::get(&self.0, name).await?.ok_or_else(|| not_found(name))?;
+            Ok(Store::modules(&self.0, name.device_id()).await?.iter().map(device).collect())
+        })
     }
 
     fn show<'a>(&'a self, name: &'a IdentityName) -> Work<'a, Device> {
         Box::pin(async move {
-            let record =
-                Store::get(&self.0, name).await?.ok_or_else(|| millrace_control_store::registry::not_found(name))?;
-            Ok(Device::from(&record))
+            let record = Store::get(&self.0, name).await?.ok_or_else(|| not_found(name))?;
+            Ok(device(&record))
         })
     }
 
@@ -108,6 +113,10 @@ impl Operator for LocalOperator {
     ) -> Work<'a, ImportReport> {
         Box::pin(self.import(rows, skip_bad, progress))
     }
+}
+
+fn device(record: &Record) -> Device {
+    IdentityBody::from(record).into()
 }
 
 /// Fills `step`; whether that was the last one.
@@ -135,7 +144,8 @@ async fn add(
     let mut records = Vec::with_capacity(step.len());
     for row in step.drain(..) {
         lines.push(row.line);
-        records.push(new_record(row.name, row.key)?);
+        let body = row.body();
+        records.push(record_of(row.name, &body)?);
     }
     let taken = import.add(&records).await?;
     let created = u64::try_from(records.len().saturating_sub(taken.len())).unwrap_or(u64::MAX);
@@ -144,9 +154,4 @@ async fn add(
         report.add_bad(*line, Problem::Exists);
     }
     Ok(())
-}
-
-fn new_record(name: IdentityName, primary: Key) -> Result<Record, OperatorError> {
-    let authentication = Authentication::Sas { primary, secondary: random::key()? };
-    Ok(Record::new(name, authentication, clock::now(), random::salt()?))
 }
