@@ -110,6 +110,12 @@ impl Files {
         }))
     }
 
+    /// Where files are kept.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
     /// Begins an upload of a file that the device calls `file`.
     ///
     /// # Errors

@@ -88,6 +88,7 @@ pub(crate) struct Config {
     pub(crate) commands: CommandConfig,
     pub(crate) throttles: ThrottleConfig,
     pub(crate) files: FilesConfig,
+    pub(crate) jobs: millrace_control_jobs::Settings,
     pub(crate) provisioning: ProvisioningConfig,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) routing: RoutingConfig,
@@ -115,6 +116,10 @@ impl Config {
         let throttles: ThrottleConfig = document.section("throttles");
         let quotas: QuotasConfig = document.section("quotas");
         let files: FilesConfig = document.section("files");
+        let jobs = millrace_control_jobs::Settings {
+            jobs: document.section("jobs"),
+            configurations: document.section("configurations"),
+        };
         let provisioning: ProvisioningConfig = document.section("provisioning");
         let shutdown: ShutdownSection = document.section("shutdown");
         let dead_letter: DeadLetterSection = document.section("dead_letter");
@@ -130,6 +135,8 @@ impl Config {
             throttles.validate(),
             quotas.validate(),
             files.validate(),
+            jobs.jobs.validate(),
+            jobs.configurations.validate(),
             provisioning.validate(),
         ];
         document.problems.extend(of_parts.into_iter().flatten().map(Problem::new));
@@ -176,6 +183,7 @@ impl Config {
             commands,
             throttles,
             files,
+            jobs,
             provisioning,
             endpoints,
             routing,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::Router;
 use millrace_control_files::{Files, FilesConfig};
+use millrace_control_jobs::{Containers, Jobs, Settings};
 use millrace_control_provisioning::ProvisioningApi;
-use millrace_control_rest::Service;
+use millrace_control_rest::ServiceState;
 use millrace_ingest::Doorway;
 use millrace_ingest_https::{ControlSide, DeviceApi};
 
@@ -16,6 +17,7 @@ use super::registry::Registry;
 /// Settings that they need.
 pub(crate) struct ApiConfig {
     pub(crate) files: FilesConfig,
+    pub(crate) jobs: Settings,
     pub(crate) host_names: Vec<String>,
     pub(crate) token_skew_seconds: u64,
 }
@@ -23,34 +25,39 @@ pub(crate) struct ApiConfig {
 /// See the module's documentation.
 pub(crate) struct Apis {
     device: DeviceApi,
-    service: Service,
+    service: ServiceState,
     files: Arc<Files>,
     provisioning: Option<ProvisioningApi>,
 }
 
 impl Apis {
     pub(crate) async fn open(
-        config: &ApiConfig,
+        config: ApiConfig,
         path: &Path,
         registry: &Registry,
         provisioning: Option<ProvisioningApi>,
         doorway: &Doorway,
     ) -> anyhow::Result<Self> {
-        let host = config.host_names.first().map_or("localhost", String::as_str);
+        let host = config.host_names.first().map_or("localhost", String::as_str).to_owned();
         let control = &registry.control;
-        let files = Files::open(config.files.clone(), Arc::clone(control.documents()), path, host).await;
+        let files = Files::open(config.files, Arc::clone(control.documents()), path, &host).await;
         let files = files.context("cannot open the store for file uploads")?;
         // It goes on until the runtime ends.
         drop(tokio::spawn(Arc::clone(&files).run(std::future::pending())));
+        let other_hosts = config.jobs.jobs.container_hosts.clone();
+        let containers = Containers::new(Some(Arc::clone(files.store())), config.host_names.clone(), other_hosts);
+        let jobs = Jobs::start(config.jobs, control.clone(), containers).await.context("cannot start jobs")?;
         let device = DeviceApi {
             directory: Arc::clone(control.directory()) as _,
-            host_names: config.host_names.clone().into(),
+            host_names: config.host_names.into(),
             intake: Arc::new(doorway.clone()),
             commands: Arc::new(ControlSide { control: control.clone(), refresher: registry.refresher.clone() }),
             files: Some(Arc::clone(&files)),
         };
-        let service = Service {
-            store: Arc::clone(control.store()),
+        let service = ServiceState {
+            control: control.clone(),
+            jobs,
+            files: Some(Arc::clone(&files)),
             policies: Arc::clone(&registry.policies),
             host_name: host.into(),
             token_skew_seconds: config.token_skew_seconds,
@@ -60,7 +67,8 @@ impl Apis {
 
     /// For the HTTPS listener.
     pub(crate) fn public(&self) -> Router {
-        let router = self.device.clone().router().merge(self.service.clone().router()).merge(self.files.router());
+        let service = millrace_control_rest::router(self.service.clone());
+        let router = self.device.clone().router().merge(service).merge(self.files.router());
         match &self.provisioning {
             Some(provisioning) => router.merge(provisioning.clone().router()),
             None => router,
@@ -69,10 +77,18 @@ impl Apis {
 
     /// For the admin listener, which is no device's.
     pub(crate) fn service(&self) -> Router {
-        let router = self.service.clone().router();
+        let router = millrace_control_rest::router(self.service.clone());
         match &self.provisioning {
             Some(provisioning) => router.merge(provisioning.clone().service_router()),
             None => router,
+        }
+    }
+
+    /// Lets go of the jobs under way, so that they go on after the next start, and ends registrations.
+    pub(crate) async fn stop(&self) {
+        self.service.jobs.shutdown().await;
+        if let Some(provisioning) = &self.provisioning {
+            provisioning.provisioner.shutdown().await;
         }
     }
 }

@@ -29,9 +29,10 @@ impl Hub {
         tracing::info!(%signal, seconds = self.drain.as_secs(), "draining");
         self.is_draining.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + self.drain;
-        let Self { ingest, https, control, journals, drivers, trimmer, exchangeable, .. } = self;
+        let Self { ingest, https, apis, control, journals, drivers, trimmer, exchangeable, .. } = self;
         // Requests under way need shards and control side, so they end first.
         https.stop(ACKNOWLEDGE).await;
+        apis.stop().await;
         let data_path = DataPath { ingest, journals, drivers, trimmer, exchangeable };
         let outcome =
             tokio::task::spawn_blocking(move || data_path.drain(deadline)).await.context("the drain panicked")?;

@@ -2,15 +2,13 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use millrace_ingest::Doorway;
-use millrace_ingest_https::{HttpsConfig, HttpsDoor, Security, Shards};
-use millrace_model::door::Full;
+use millrace_ingest_https::{HttpsConfig, HttpsDoor, Security};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -53,7 +51,7 @@ fn taken(address: SocketAddr) -> String {
 impl Bound {
     /// Serves until [`Serving::stop`].
     pub(crate) fn serve(self, config: HttpsConfig, router: Router, doorway: &Doorway) -> Serving {
-        let door = HttpsDoor::new(config, router, Some(Arc::new(Adopter(doorway.clone()))));
+        let door = HttpsDoor::new(config, router, Some(Arc::new(doorway.clone())));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for (listener, security) in self.0 {
@@ -76,14 +74,5 @@ impl Serving {
         if tokio::time::timeout(time, all).await.is_err() {
             tracing::warn!("HTTPS connections were cut off");
         }
-    }
-}
-
-/// Gives the MQTT of WebSockets to the shards.
-struct Adopter(Doorway);
-
-impl Shards for Adopter {
-    fn adopt(&self, stream: UnixStream, peer: SocketAddr, certificates: Arc<[Vec<u8>]>) -> Result<(), Full> {
-        self.0.adopt(stream, Some(peer), certificates).map_err(|_| Full)
     }
 }

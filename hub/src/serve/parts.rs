@@ -35,6 +35,7 @@ const CERTIFICATE_RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Hub {
     pub(super) ingest: Arc<Ingest>,
     pub(super) https: Serving,
+    pub(super) apis: Apis,
     pub(super) control: Control,
     pub(super) journals: Vec<Journal>,
     pub(super) drivers: Arc<Vec<DriverHandle>>,
@@ -102,10 +103,11 @@ impl Hub {
         registry.watch(&ingest);
         let api_config = ApiConfig {
             files: config.files,
+            jobs: config.jobs,
             host_names: host_names.clone(),
             token_skew_seconds: config.registry.token_skew_seconds,
         };
-        let apis = Apis::open(&api_config, &path, &registry, provisioning, &doorway).await?;
+        let apis = Apis::open(api_config, &path, &registry, provisioning, &doorway).await?;
         let https = https.serve(config.https, apis.public(), &doorway);
         let is_draining = Arc::new(AtomicBool::new(false));
         if let Some(listener) = admin_listener {
@@ -130,6 +132,7 @@ impl Hub {
         Ok(Self {
             ingest,
             https,
+            apis,
             control,
             journals,
             drivers,

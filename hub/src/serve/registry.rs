@@ -24,7 +24,11 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) async fn open(path: &Path, config: &Config, host: &str, doorway: &Doorway) -> anyhow::Result<Self> {
-        host_name::save(path, host).context("cannot save the host name")?;
+        let announced = match config.admin {
+            Some(admin) => host_name::announce(path, host, admin),
+            None => host_name::save(path, host),
+        };
+        announced.context("cannot save the host name")?;
         let policies = Arc::new(Policies::open(path).context("cannot open the hub's keys")?);
         let database = database(path, config).await?;
         let (store, documents): (Arc<dyn Store>, Arc<dyn Documents>) = (Arc::<_>::clone(&database) as _, database as _);
