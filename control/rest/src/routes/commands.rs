@@ -2,13 +2,15 @@
 //! - Shape: extension: `POST /devices/{id}/messages/devicebound`, the body as it is, properties in headers named as where devices receive
 //!   them: `iothub-messageid`, `iothub-correlationid`, `iothub-userid`, `iothub-expiry`, `iothub-ack`, `iothub-contenttype`,
 //!   `iothub-contentencoding`, `iothub-app-{name}`. Answer: 204 once the message is durable. The hub itself takes these messages over AMQP only.
-//! - Invariants: names of properties come in lower case, because headers have no case; a message that needs others is sent by AMQP.
+//! - Invariants: names and values of properties are percent-decoded once. Headers have no case and few characters: a name with capital
+//!   letters or a space comes as `%4cevel` or `k%20x`.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
 use millrace_control_command::Draft;
 use millrace_control_command::message::expiry_from_text;
 use millrace_model::HubError;
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::devices::done;
@@ -43,7 +45,7 @@ fn draft(headers: &HeaderMap) -> Result<Draft, HubError> {
     for name in headers.keys().filter(|name| name.as_str().starts_with(PROPERTY)) {
         let value = text(headers, name.as_str())?.unwrap_or_default();
         let name = name.as_str().strip_prefix(PROPERTY).unwrap_or_default();
-        properties.push((name.to_owned(), value.to_owned()));
+        properties.push((decoded(name)?, decoded(value)?));
     }
     Ok(Draft {
         message_id: owned("iothub-messageid")?,
@@ -56,4 +58,9 @@ fn draft(headers: &HeaderMap) -> Result<Draft, HubError> {
         properties,
         ..Draft::default()
     })
+}
+
+fn decoded(text: &str) -> Result<String, HubError> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| HubError::ARGUMENT.because("a property is not percent-encoded UTF-8"))
 }
