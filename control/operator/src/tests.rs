@@ -1,5 +1,5 @@
 //! The commands: `help` reads all examples, `registry` works on identities in a data directory and through a hub, `calls` compares what is
-//! sent with what the hub's API wants, over a hub that answers what it was told to.
+//! sent with what the API wants, over a hub that answers what it was told to, `whole` works with the whole API.
 
 use std::io;
 
@@ -11,8 +11,8 @@ mod calls;
 mod fake;
 mod help;
 mod registry;
+mod whole;
 
-pub(crate) const HOST: &str = "hub.example.net";
 pub(crate) const KEY: &str = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=";
 
 /// The command line, as the program has it.

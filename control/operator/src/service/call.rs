@@ -42,9 +42,9 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// With a header.
+    /// With a header, whose value may be any text on one line.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        match (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) {
             (Ok(name), Ok(value)) => drop(self.headers.insert(name, value)),
             _ => self.problem = Some(OperatorError::usage(format!("{name:?} and its value cannot be sent"))),
         }

@@ -1,10 +1,11 @@
 //! What commands send to a hub, and what they make of its answers.
 
+use millrace_control_rest::testing::HOST;
 use millrace_model::HubError;
 use serde_json::{Value, json};
 
 use super::fake::{Fake, nothing, ok, refused};
-use super::{HOST, KEY, run};
+use super::{KEY, run};
 use crate::OperatorError;
 
 fn parse(text: &str) -> Value {

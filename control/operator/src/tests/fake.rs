@@ -9,11 +9,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use millrace_control::policies::{OWNER, PROVISIONING_OWNER, Policies};
+use millrace_control_rest::testing::HOST;
 use millrace_model::HubError;
 use millrace_protocols_identity::Token;
 use serde_json::Value;
 
-use super::{HOST, run, written};
+use super::{run, written};
 use crate::{OperatorError, host_name};
 
 /// What the hub was asked.

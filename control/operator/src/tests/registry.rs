@@ -1,16 +1,14 @@
 //! Identities, in a data directory and through a hub: the same checks for both.
 
-use std::sync::Arc;
-
-use millrace_control::policies::{OWNER, Policies};
-use millrace_control_rest::Service;
+use millrace_control::policies::OWNER;
+use millrace_control_rest::testing::{HOST, Served, serve};
 use millrace_control_store::store::{SqliteStore, Store};
 use millrace_model::{Classify as _, Kind};
 use millrace_protocols_identity::connection_string::Credential;
 use millrace_protocols_identity::{ConnectionString, Key};
 use serde_json::{Value, json};
 
-use super::{HOST, KEY, run, written};
+use super::{KEY, run, written};
 use crate::{BadLine, ImportReport, OperatorError, Outcome, Problem, host_name};
 
 /// Where commands go: arguments to add, and the environment's connection string.
@@ -19,37 +17,26 @@ struct Place {
     service: Option<String>,
     host_name: &'static str,
     dir: tempfile::TempDir,
-    task: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.task.iter().for_each(tokio::task::JoinHandle::abort);
-    }
+    _served: Option<Served>,
 }
 
 impl Place {
     fn local() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let arguments = vec!["--data-dir".to_owned(), dir.path().join("data").to_str().unwrap().to_owned()];
-        Self { arguments, service: None, host_name: "localhost", dir, task: None }
+        Self { arguments, service: None, host_name: "localhost", dir, _served: None }
     }
 
     async fn hub() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let policies = Arc::new(Policies::open(dir.path()).unwrap());
-        let key = policies.find(OWNER).unwrap().keys[1].clone();
-        let service = Service {
-            store: Arc::new(SqliteStore::open(dir.path()).await.unwrap()),
-            policies,
-            host_name: HOST.into(),
-            token_skew_seconds: 300,
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let arguments = vec!["--hub".to_owned(), format!("http://{}", listener.local_addr().unwrap())];
-        let task = tokio::spawn(async move { axum::serve(listener, service.router()).await.unwrap() });
-        let service = Some(ConnectionString::for_policy(HOST, OWNER, key).expose().to_string());
-        Self { arguments, service, host_name: HOST, dir, task: Some(task) }
+        let served = serve().await.listen().await;
+        let key = served.policies.find(OWNER).unwrap().keys[1].clone();
+        Self {
+            arguments: vec!["--hub".to_owned(), served.url.clone()],
+            service: Some(ConnectionString::for_policy(HOST, OWNER, key).expose().to_string()),
+            host_name: HOST,
+            dir: tempfile::tempdir().unwrap(),
+            _served: Some(served),
+        }
     }
 
     async fn run(&self, arguments: &[&str]) -> Result<Vec<Outcome>, OperatorError> {
