@@ -21,18 +21,22 @@ ROOT = HERE.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 EXAMPLE = HERE / "millrace.toml"
 
-# Where an unknown key makes the program list the known ones. `{}` is the place of that key.
-SECTIONS = {
-    **{name: f"[{name}]\n{{}}" for name in
-       ["hub", "mqtt", "mqtts", "tls", "admin", "ingest", "journal", "registry", "dead_letter", "fallback", "shutdown", "log"]},
-    **{name: f"[endpoints.x]\ntype = \"{name}\"\n{{}}" for name in ["parquet", "kafka", "alerts"]},
-    "columns": '[endpoints.x]\ntype = "parquet"\n[[endpoints.x.columns]]\n{}',
-    "rules": '[endpoints.x]\ntype = "alerts"\n[[endpoints.x.rules]]\n{}',
-    "webhooks": '[endpoints.x]\ntype = "alerts"\n[endpoints.x.webhooks.y]\n{}',
-    "topics": '[endpoints.x]\ntype = "alerts"\n[endpoints.x.topics.y]\n{}',
-    "routes": "[[routes]]\n{}",
-    "enrichments": "[[enrichments]]\n{}",
-}
+# Sections of millrace.toml, and where an unknown key makes the program list the known ones. `{}` is the place of that key.
+PLAIN = ["hub", "mqtt", "mqtts", "https", "tls", "admin", "ingest", "quotas", "journal", "database", "registry", "control", "commands",
+         "throttles", "files", "jobs", "configurations", "provisioning", "dead_letter", "fallback", "shutdown", "log"]
+SECTIONS = [
+    *((name, f"[{name}]\n{{}}") for name in PLAIN),
+    *((f"endpoints.{name}", f"[endpoints.x]\ntype = \"{name}\"\n{{}}") for name in ["parquet", "kafka", "alerts"]),
+    ("endpoints.parquet", '[endpoints.x]\ntype = "parquet"\n[[endpoints.x.columns]]\n{}'),
+    ("endpoints.alerts.rules", '[endpoints.x]\ntype = "alerts"\n[[endpoints.x.rules]]\n{}'),
+    ("endpoints.alerts.webhooks", '[endpoints.x]\ntype = "alerts"\n[endpoints.x.webhooks.y]\n{}'),
+    ("endpoints.alerts.topics", '[endpoints.x]\ntype = "alerts"\n[endpoints.x.topics.y]\n{}'),
+    ("provisioning.linked_hubs", "[[provisioning.linked_hubs]]\n{}"),
+    ("routes", "[[routes]]\n{}"),
+    ("enrichments", "[[enrichments]]\n{}"),
+]
+# Tables of the whole file that the program reads, apart from endpoints: each has to be in SECTIONS.
+TABLES = re.compile(r'document\.(?:section|list)\("(\w+)"\)')
 
 
 def configuration_problems(program, text):
@@ -53,9 +57,18 @@ def check_configurations(program):
     yield from prefixed("millrace.toml with its optional lines", configuration_problems(program, whole))
 
 
+def part(text, section):
+    """The lines of a section and of the tables in it, also of those that are commented out, with their headers."""
+    pieces = re.split(r"(?m)^(?=#?\[+\w)", text)
+    return "".join(piece for piece in pieces if re.match(rf"#?\[+{re.escape(section)}[.\]]", piece))
+
+
 def check_options(program):
-    text = EXAMPLE.read_text()
-    for section, around in SECTIONS.items():
+    whole = EXAMPLE.read_text()
+    known = {name for file in ROOT.glob("hub/src/config/*.rs") for name in TABLES.findall(file.read_text())}
+    yield from (f"check.py does not look at the section {name}" for name in sorted(known - {name for name, _ in SECTIONS}))
+    for section, around in SECTIONS:
+        text = part(whole, section)
         answer = configuration_problems(program, around.format("no_such_option = 1"))
         listed = re.search(r"unknown field `no_such_option`, expected (?:one of )?(.*)", answer)
         if not listed:
