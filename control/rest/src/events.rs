@@ -1,6 +1,6 @@
 //! What the service API tells metrics and logs.
 
-use millrace_model::{Classify, HubError};
+use millrace_model::HubError;
 
 /// Requests to the service API that were refused for want of a valid token or permission.
 pub const REFUSALS_TOTAL: &str = "millrace_service_refusals_total";
@@ -17,9 +17,4 @@ pub(crate) fn refused() {
 pub(crate) fn failed(error: &HubError, tracking_id: &str) {
     metrics::counter!(FAILURES_TOTAL).increment(1);
     tracing::warn!(code = error.code, tracking_id, "service request failed");
-}
-
-/// The registry's store failed.
-pub(crate) fn service_failed(error: &millrace_control_store::RegistryError) {
-    tracing::warn!(error = %error, kind = ?error.kind(), "service request failed");
 }

@@ -14,7 +14,6 @@ mod authorization;
 pub mod events;
 pub mod limits;
 mod openapi;
-mod registry_only;
 mod request;
 mod routes;
 mod state;
@@ -22,7 +21,6 @@ mod state;
 pub mod testing;
 
 pub use millrace_control_jobs::shape;
-pub use registry_only::Service;
 pub use request::CONTINUATION;
 pub use routes::router;
 pub use state::ServiceState;

@@ -79,6 +79,12 @@ fn table(state: &ServiceState) -> Vec<(&'static str, MethodRouter<ServiceState>)
     table
 }
 
+/// The paths, without their other spellings.
+#[cfg(test)]
+pub(crate) fn paths(state: &ServiceState) -> Vec<&'static str> {
+    table(state).into_iter().map(|(path, _)| path).collect()
+}
+
 fn registry(state: &ServiceState) -> Vec<(&'static str, MethodRouter<ServiceState>)> {
     let of =
         |wanted, methods: MethodRouter<ServiceState>| sized(guarded(state, wanted, methods), REQUEST_BODY_BYTES_MAX);

@@ -59,7 +59,14 @@ pub struct Answered {
 #[derive(Default)]
 struct Devices {
     control: OnceLock<Control>,
-    sessions: Mutex<HashMap<u32, (Arc<IdentityName>, Vec<ToDevice>)>>,
+    /// By the slots of their sessions.
+    sessions: Mutex<HashMap<u32, Connected>>,
+}
+
+/// A connected device, and what it was told.
+struct Connected {
+    name: Arc<IdentityName>,
+    told: Vec<ToDevice>,
 }
 
 struct NoJournal;
@@ -73,9 +80,9 @@ impl Intake for NoJournal {
 impl Doors for Devices {
     fn tell(&self, session: SessionKey, what: ToDevice) -> Result<(), Full> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((name, told)) = sessions.get_mut(&session.slot) else { return Ok(()) };
-        let name = Arc::clone(name);
-        told.push(what.clone());
+        let Some(device) = sessions.get_mut(&session.slot) else { return Ok(()) };
+        let name = Arc::clone(&device.name);
+        device.told.push(what.clone());
         drop(sessions);
         if let ToDevice::Method { call, name: method, payload } = what
             && &*method != "silent"
@@ -103,24 +110,24 @@ async fn serve_in(directory: tempfile::TempDir, containers: Arc<InMemory>) -> Se
     let store = Arc::new(SqliteStore::open(directory.path()).await.expect("a store"));
     let identities = Arc::new(RegistryDirectory::new(10_000, Arc::clone(&policies)));
     let config = RegistryConfig { poll_ms: 20, ..RegistryConfig::default() };
-    let follower = Follower::start(Arc::<SqliteStore>::clone(&store) as _, Arc::clone(&identities), &config);
+    let follower = Follower::start(store.clone(), Arc::clone(&identities), &config);
     let follower = follower.await.expect("identities");
     let doors = Arc::new(Devices::default());
     let parts = Parts {
-        store: Arc::<SqliteStore>::clone(&store) as _,
-        documents: Arc::<SqliteStore>::clone(&store) as _,
+        store: store.clone(),
+        documents: store.clone(),
         directory: identities,
         follower,
-        doors: Arc::<Devices>::clone(&doors) as _,
+        doors: doors.clone(),
         intake: Arc::new(NoJournal),
         on_change: Box::new(|_| {}),
     };
     let control = Control::start(millrace_control::Settings::default(), parts).await.expect("an executor");
     drop(doors.control.set(control.clone()));
-    let own = Containers::new(Some(Arc::<InMemory>::clone(&containers) as _), vec![HOST.to_owned()], Vec::new());
+    let own = Containers::new(Some(containers.clone()), vec![HOST.to_owned()], Vec::new());
     let jobs = Jobs::start(millrace_control_jobs::Settings::default(), control.clone(), own).await.expect("jobs");
     let config = FilesConfig { notifications: true, ..FilesConfig::default() };
-    let files = Files::open(config, store as _, directory.path(), HOST).await.expect("files");
+    let files = Files::open(config, store, directory.path(), HOST).await.expect("files");
     let state = ServiceState {
         control,
         jobs,
@@ -195,7 +202,7 @@ impl Served {
             .sessions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(slot, (Arc::clone(&name), Vec::new()));
+            .insert(slot, Connected { name: Arc::clone(&name), told: Vec::new() });
         let control = &self.state.control;
         control.ask(key, &name, Ask::Open { clean: true, model_id: None }).expect("room");
         let all = [Subscription::Commands, Subscription::Methods, Subscription::TwinAnswers, Subscription::Desired];
@@ -212,7 +219,8 @@ impl Served {
         for _ in 0..1_000 {
             {
                 let sessions = self.doors.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-                let found = sessions.get(&slot).and_then(|(_, told)| told.iter().find(|what| wanted(what)).cloned());
+                let found =
+                    sessions.get(&slot).and_then(|device| device.told.iter().find(|what| wanted(what)).cloned());
                 if let Some(found) = found {
                     return found;
                 }

@@ -204,7 +204,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_refused_by_its_member() {
-        let changes: [(&str, &dyn Fn(&mut Value)); 12] = [
+        type Change<'a> = (&'static str, &'a dyn Fn(&mut Value));
+        let changes: [Change<'_>; 12] = [
             ("jobId", &|body| body["jobId"] = json!("other")),
             ("type", &|body| body["type"] = json!("export")),
             ("type", &|body| body["type"] = json!(null)),

@@ -70,14 +70,14 @@ impl Jobs {
             TransferKind::Import => self.import(&mut held).await,
         };
         match outcome {
-            Ok(()) => self.end_transfer(&mut held, None).await,
-            Err(Stop::Impossible(why)) => self.end_transfer(&mut held, Some(&why)).await,
+            Ok(()) => self.end_transfer(&held, None).await,
+            Err(Stop::Impossible(why)) => self.end_transfer(&held, Some(&why)).await,
             Err(Stop::Lost) => Ok(Duration::from_secs(1)),
             Err(Stop::Failed(error)) => Err(error),
         }
     }
 
-    async fn end_transfer(&self, held: &mut Held, failure: Option<&str>) -> Result<Duration, HubError> {
+    async fn end_transfer(&self, held: &Held, failure: Option<&str>) -> Result<Duration, HubError> {
         let ended = held.transfer.ended(failure, clock::now());
         let writes = vec![
             Write::put(key(ended.id()), Precondition::Version(held.version), ended.encode()),
