@@ -95,6 +95,14 @@ impl OperatorError {
         }
     }
 
+    /// The same refusal with another explanation.
+    pub(crate) fn explained(self, text: &str) -> Self {
+        match self {
+            Self::Refused { status, code, name, .. } => Self::Refused { status, code, name, text: text.to_owned() },
+            other => other,
+        }
+    }
+
     /// Whether the hub refused because what is meant is not there.
     pub(crate) const fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })

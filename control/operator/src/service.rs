@@ -27,12 +27,22 @@ pub(crate) use path::path;
 /// Header of lists: where the next page begins.
 pub(crate) const CONTINUATION: &str = "x-ms-continuation";
 
+/// Which service of a hub is meant: each has policies of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// The hub itself.
+    Hub,
+    /// Its provisioning service.
+    Provisioning,
+}
+
 /// Speaks to one hub.
 #[derive(Debug)]
 pub struct ServiceClient {
     http: Client,
     base: String,
     service: ConnectionString,
+    audience: Audience,
     /// The data directory whose hub this is, for what is said when it does not answer.
     data_dir: Option<PathBuf>,
 }
@@ -54,7 +64,14 @@ impl ServiceClient {
             http = http.tls_certs_merge(certificates.map_err(|_| OperatorError::usage("--ca is not PEM"))?);
         }
         let http = http.build().map_err(OperatorError::Unreachable)?;
-        Ok(Self { http, base: url.trim_end_matches('/').to_owned(), service, data_dir: None })
+        Ok(Self { http, base: url.trim_end_matches('/').to_owned(), service, audience: Audience::Hub, data_dir: None })
+    }
+
+    /// The same, for that service.
+    #[must_use]
+    pub(crate) fn of(mut self, audience: Audience) -> Self {
+        self.audience = audience;
+        self
     }
 
     /// The same, known to be the hub of a data directory.
@@ -100,6 +117,23 @@ impl ServiceClient {
             Credential::Token(token) => Ok(Zeroizing::new(token.expose().to_owned())),
             Credential::Certificate => Err(OperatorError::usage("a service connection string needs a key or a token")),
         }
+    }
+
+    /// A refusal, with what the operator can do about it.
+    fn advised(&self, error: OperatorError) -> OperatorError {
+        let advice = match (&error, self.audience) {
+            (OperatorError::Refused { status: 404, code: 0, .. }, Audience::Provisioning) => {
+                "there is no provisioning service: is it enabled in the section [provisioning] of the hub's configuration?"
+            }
+            (OperatorError::Refused { status: 404, code: 0, .. }, Audience::Hub) => {
+                "there is no such address: is this a hub, and as new as this program?"
+            }
+            (OperatorError::Refused { status: 401, .. }, Audience::Provisioning) if self.data_dir.is_none() => {
+                "a connection string of the policy provisioningserviceowner is required"
+            }
+            _ => return error,
+        };
+        error.explained(advice)
     }
 
     /// What it means that the hub was not reached.

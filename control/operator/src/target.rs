@@ -19,7 +19,7 @@ use crate::hub::HubOperator;
 use crate::identity::Operator;
 use crate::limits::SMALL_FILE_BYTES_MAX;
 use crate::local::LocalOperator;
-use crate::service::ServiceClient;
+use crate::service::{Audience, ServiceClient};
 
 /// Certificate of a local hub's private CA, below its data directory.
 const PRIVATE_CA: &str = "tls/ca.pem";
@@ -48,15 +48,6 @@ pub struct Target {
     pub json: bool,
 }
 
-/// Which service of a hub is meant: each has policies of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Audience {
-    /// The hub itself.
-    Hub,
-    /// Its provisioning service.
-    Provisioning,
-}
-
 impl Target {
     /// Who looks after identities there; `create`: a data directory without a registry gets one.
     pub(crate) async fn operator(
@@ -74,7 +65,7 @@ impl Target {
     pub(crate) fn client(&self, context: &Context<'_>, audience: Audience) -> Result<ServiceClient, OperatorError> {
         match self.local()? {
             Some(data_dir) => local_client(data_dir, audience),
-            None => self.remote(context),
+            None => Ok(self.remote(context)?.of(audience)),
         }
     }
 
@@ -133,9 +124,10 @@ fn local_client(data_dir: &Path, audience: Audience) -> Result<ServiceClient, Op
     };
     let policy = policies.find(name).ok_or_else(not_running)?;
     let [primary, _] = policy.keys.as_ref();
-    let service = ConnectionString::for_policy(&host_name::load(data_dir)?, name, primary.clone());
+    // For the address that is dialled: either service takes that, whatever names it was told to have.
+    let service = ConnectionString::for_policy(&admin.to_string(), name, primary.clone());
     let ca = Some(data_dir.join(PRIVATE_CA)).filter(|path| path.exists());
-    Ok(ServiceClient::new(&format!("http://{admin}"), service, ca.as_deref())?.of_data_dir(data_dir))
+    Ok(ServiceClient::new(&format!("http://{admin}"), service, ca.as_deref())?.of(audience).of_data_dir(data_dir))
 }
 
 fn connection_string_file(path: &Path) -> Result<Zeroizing<String>, OperatorError> {

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
-use crate::service::{Call, path};
+use crate::service::{Audience, Call, path};
 use crate::table::{Cell, Columns, Rows};
-use crate::target::{Audience, Target};
+use crate::target::Target;
 
 const COLUMNS: Columns = Columns::Fixed(&[
     ("NAME", Cell::At("/name")),

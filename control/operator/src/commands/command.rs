@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
 use crate::input::pair;
-use crate::service::{Call, ServiceClient, path};
+use crate::service::{Audience, Call, ServiceClient, path};
 use crate::table::{Cell, Columns, Rows};
-use crate::target::{Audience, Target};
+use crate::target::Target;
 
 const FEEDBACK: &str = "/messages/serviceBound/feedback";
 

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
-use crate::service::path;
+use crate::service::{Audience, path};
 use crate::table::{Cell, Columns, Rows};
-use crate::target::{Audience, Target};
+use crate::target::Target;
 
 const COLUMNS: Columns = Columns::Fixed(&[
     ("ID", Cell::At("/id")),

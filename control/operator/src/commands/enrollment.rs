@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
-use crate::service::{ServiceClient, path};
+use crate::service::{Audience, ServiceClient, path};
 use crate::table::{Cell, Columns, Rows};
-use crate::target::{Audience, Target};
+use crate::target::Target;
 
 pub mod create;
 pub mod group;

@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
 use crate::limits::JOB_POLL;
-use crate::service::{ServiceClient, path};
+use crate::service::{Audience, ServiceClient, path};
 use crate::table::{Cell, Columns, Rows};
-use crate::target::{Audience, Target};
+use crate::target::Target;
 
 pub mod schedule;
 pub mod transfer;

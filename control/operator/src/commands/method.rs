@@ -9,7 +9,8 @@ use super::identity::IdentityArguments;
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
 use crate::limits::METHOD_GRACE;
-use crate::target::{Audience, Target};
+use crate::service::Audience;
+use crate::target::Target;
 
 /// What can be asked about direct methods.
 #[derive(Debug, Subcommand)]

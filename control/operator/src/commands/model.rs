@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
-use crate::service::path;
+use crate::service::{Audience, path};
 use crate::table::{Cell, Columns, Rows, plain};
-use crate::target::{Audience, Target};
+use crate::target::Target;
 
 const COLUMNS: Columns = Columns::Fixed(&[("MODEL", Cell::At("/id")), ("NAME", Cell::At("/displayName"))]);
 

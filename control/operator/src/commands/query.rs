@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
 use crate::limits::PAGE_ROWS;
-use crate::service::{Answer, ServiceClient};
+use crate::service::{Answer, Audience, ServiceClient};
 use crate::table::{Cell, Columns, Rows};
-use crate::target::{Audience, Target};
+use crate::target::Target;
 
 /// `millrace query`
 #[derive(Debug, Args)]

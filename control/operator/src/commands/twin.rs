@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use super::identity::IdentityArguments;
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
-use crate::target::{Audience, Target};
+use crate::service::Audience;
+use crate::target::Target;
 
 /// What can be asked about twins.
 #[derive(Debug, Subcommand)]

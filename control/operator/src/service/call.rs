@@ -100,6 +100,6 @@ impl<'a> Call<'a> {
         let request = self.client.http.request(self.method, self.url).headers(self.headers);
         let request = request.header(AUTHORIZATION, token).timeout(self.timeout).body(self.body);
         let response = request.send().await.map_err(|error| self.client.unreachable(error))?;
-        Answer::read(response).await?.checked(accepted)
+        Answer::read(response).await?.checked(accepted).map_err(|error| self.client.advised(error))
     }
 }

@@ -341,6 +341,16 @@ async fn without_a_hub_it_is_said_what_to_do() {
 }
 
 #[tokio::test]
+async fn what_a_hub_does_not_have_is_named() {
+    let missing = || (404, Vec::new(), String::new());
+    let hub = Fake::telling(vec![missing(), missing()]).await;
+    let error = hub.try_run(&["enrollment", "list"], "").await.unwrap_err();
+    assert!(error.to_string().contains("[provisioning]"), "{error}");
+    let error = hub.try_run(&["twin", "show", "d"], "").await.unwrap_err();
+    assert!(error.to_string().contains("no such address"), "{error}");
+}
+
+#[tokio::test]
 async fn nonsense_from_a_hub_is_an_error_and_not_a_panic() {
     let nonsense = |status, body: &str| (status, Vec::new(), body.to_owned());
     let hub =

@@ -97,7 +97,10 @@ impl Fake {
             let token = Token::parse(headers["authorization"].to_str().unwrap()).unwrap();
             let now = u64::try_from(millrace_control_store::clock::now().unix_seconds()).unwrap();
             token.verify(&[primary, secondary], now, 0).unwrap();
-            assert!(token.policy() == Some(name) && token.covers_path(HOST, &["devices", "x"]), "{line}");
+            assert!(
+                token.policy() == Some(name) && token.covers_path(headers["host"].to_str().unwrap(), &["devices", "x"]),
+                "{line}"
+            );
         }
         asked
     }

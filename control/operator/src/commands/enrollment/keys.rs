@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use super::{GROUP, Kind};
 use crate::context::{Context, Outcome};
 use crate::error::OperatorError;
-use crate::service::{ServiceClient, path};
-use crate::target::{Audience, Target};
+use crate::service::{Audience, ServiceClient, path};
+use crate::target::Target;
 
 /// `millrace enrollment derive-key`
 #[derive(Debug, Args)]

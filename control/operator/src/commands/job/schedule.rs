@@ -10,8 +10,8 @@ use super::super::method::MethodArguments;
 use super::super::twin::ChangeArguments;
 use crate::context::Context;
 use crate::error::OperatorError;
-use crate::service::path;
-use crate::target::{Audience, Target};
+use crate::service::{Audience, path};
+use crate::target::Target;
 
 /// For which devices, and when.
 #[derive(Debug, Args)]

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::OperatorError;
-use crate::target::{Audience, Secret, Target};
+use crate::service::Audience;
+use crate::target::{Secret, Target};
 
 /// How long `--wait` waits: importing ten million identities takes less.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
