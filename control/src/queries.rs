@@ -49,13 +49,19 @@ impl Control {
             }
             return Ok(run.finish(End::Exhausted));
         }
+        // What one job did lies together; nobody looks through all jobs for it.
+        let jobs = query.values_of("jobId").filter(|_| query.source() == Source::Jobs);
+        let job = jobs.as_deref().and_then(|jobs| if let [job] = jobs { Some(*job) } else { None });
         let mut after = run.after().to_vec();
         let mut scanned: usize = 0;
         while run.wants_more() {
             if scanned >= ROWS_SCANNED_MAX && !query.is_aggregate() {
                 return Ok(run.finish(End::More));
             }
-            let (rows, last) = self.rows_behind(query.source(), &after, ROWS_MAX, with_counts).await?;
+            let (rows, last) = match job {
+                Some(job) => self.job_rows(Some(job), &after, ROWS_MAX).await?,
+                None => self.rows_behind(query.source(), &after, ROWS_MAX, with_counts).await?,
+            };
             let Some(last) = last else { return Ok(run.finish(End::Exhausted)) };
             after = last;
             scanned = scanned.saturating_add(ROWS_MAX);
@@ -114,7 +120,7 @@ impl Control {
                 records.retain(|record| record.name.module_id().is_some());
                 Ok((self.twin_rows(&records, false).await?, last))
             }
-            Source::Jobs => self.job_rows(after, count).await,
+            Source::Jobs => self.job_rows(None, after, count).await,
             _ => Err(HubError::ARGUMENT.because("the hub has no such rows")),
         }
     }
@@ -157,13 +163,18 @@ impl Control {
         Ok(found.into_iter().map(|document| (document.key.owner, count(&document.body))).collect())
     }
 
-    /// What jobs did: documents that are JSON objects in the form in which the service sees them.
-    async fn job_rows(&self, after: &[Box<str>], count: usize) -> Result<(Vec<Row>, Option<Vec<Box<str>>>), HubError> {
+    /// What jobs did, or one job: documents that are JSON objects in the form in which the service sees them.
+    async fn job_rows(
+        &self,
+        job: Option<&str>,
+        after: &[Box<str>],
+        count: usize,
+    ) -> Result<(Vec<Row>, Option<Vec<Box<str>>>), HubError> {
         let after = match after {
             [owner, name, ..] => Some((owner.clone(), name.clone())),
             _ => None,
         };
-        let scan = Scan { collection: Collection::DeviceJob, owner: None, after, count };
+        let scan = Scan { collection: Collection::DeviceJob, owner: job.map(Into::into), after, count };
         let found = self.shared.documents.scan(&scan).await.map_err(|error| hub_error(&error))?;
         let last = found.last().map(|document| vec![document.key.owner.clone(), document.key.name.clone()]);
         let rows = found.into_iter().filter_map(|document| {

@@ -25,3 +25,6 @@ pub use documents::Page;
 pub use error::JobError;
 pub use jobs::{Jobs, Settings};
 pub use transfer::Containers;
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! - Limits: [`TWINS_PER_STEP`] rows at a time; [`HINTS_MAX`] hints, more are left to the next round.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use millrace_control_query::Source;
 use millrace_control_store::documents::{Collection, DocumentKey, Precondition, Write};
 use millrace_model::{HubError, IdentityName};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::apply::row_of;
@@ -36,8 +37,10 @@ pub(crate) struct Rounds {
     hints: Mutex<BTreeSet<IdentityName>>,
     /// A configuration was written on this node.
     wanted: Notify,
-    /// A whole round is over.
-    finished: Notify,
+    /// Whole rounds that have begun.
+    begun: AtomicU64,
+    /// The last one that is over.
+    finished: watch::Sender<u64>,
 }
 
 /// Where following stands.
@@ -54,7 +57,8 @@ impl Rounds {
             counts: Mutex::default(),
             hints: Mutex::default(),
             wanted: Notify::new(),
-            finished: Notify::new(),
+            begun: AtomicU64::new(0),
+            finished: watch::Sender::new(0),
         }
     }
 
@@ -96,9 +100,12 @@ impl Jobs {
 
     /// Waits until a whole round that begins from now on is over.
     pub async fn evaluated(&self) {
-        let finished = self.shared.rounds.finished.notified();
-        self.shared.rounds.want();
-        finished.await;
+        let rounds = &self.shared.rounds;
+        let needed = rounds.begun.load(Ordering::Acquire).saturating_add(1);
+        let mut finished = rounds.finished.subscribe();
+        rounds.want();
+        // It fails only when there is nobody left who would make a round.
+        drop(finished.wait_for(|round| *round >= needed).await);
     }
 
     /// Reads all configurations.
@@ -163,10 +170,11 @@ impl Jobs {
 
     /// Compares all twins.
     async fn round(&self) -> Result<(), HubError> {
+        let number = self.shared.rounds.begun.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         let configurations = self.shared.rounds.snapshot();
         let control = &self.shared.control;
         if configurations.is_empty() && documents::read(control, &notes_key()).await?.is_none() {
-            self.end_round(HashMap::new());
+            self.end_round(number, HashMap::new());
             return Ok(());
         }
         let mut counts: HashMap<String, Counts> =
@@ -183,13 +191,13 @@ impl Jobs {
         if configurations.is_empty() {
             documents::apply(control, vec![Write::remove(notes_key(), Precondition::Any)]).await?;
         }
-        self.end_round(counts);
+        self.end_round(number, counts);
         Ok(())
     }
 
-    fn end_round(&self, counts: HashMap<String, Counts>) {
+    fn end_round(&self, number: u64, counts: HashMap<String, Counts>) {
         *self.shared.rounds.counts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(counts);
-        self.shared.rounds.finished.notify_waiters();
+        self.shared.rounds.finished.send_replace(number);
     }
 
     /// Compares what has changed since the last look.
