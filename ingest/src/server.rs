@@ -1,6 +1,8 @@
 //! The ingest tier as the program sees it: start it, ask how it is, end sessions, drain it.
 //! - Invariants: a shard's thread owns all its state; what is here reaches it through its command queue and atomics.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -341,7 +343,7 @@ impl Build {
             quotas,
             day: self.day,
             status: self.status,
-            generation: 0,
+            generation: first_generation(),
             accept_rests: false,
             was_blocked: false,
             drain_until: None,
@@ -355,6 +357,13 @@ impl Build {
             second: u32::MAX,
         }
     }
+}
+
+/// Where the numbers of connections begin. Locks on commands keep the key of the session that has them: a key of an earlier run, or of
+/// another node, that came again would keep such a lock from being given back when the device returns.
+fn first_generation() -> u32 {
+    let random = RandomState::new().hash_one(0_u8) >> 32;
+    u32::try_from(random).unwrap_or_default()
 }
 
 /// Binds the calling thread to the core of its number, where there is one.

@@ -13,7 +13,7 @@ use crate::batch::MessageSource;
 use crate::identity::Identity;
 use crate::name::IdentityName;
 
-/// A live session; never used twice while the program runs.
+/// A live session; never used twice while the program runs, and not by another run or node but by a chance of one in 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionKey {
     /// Which part of the door holds it.
