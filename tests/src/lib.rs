@@ -2,6 +2,7 @@
 //! - Invariants: every server runs on a free loopback port in its own temporary directory, and ends with the value that started it.
 
 pub mod certificates;
+pub mod device;
 pub mod driver;
 pub mod hub;
 pub mod kafka;
@@ -9,4 +10,5 @@ pub mod load;
 pub mod node;
 pub mod programs;
 pub mod python;
+pub mod rest;
 pub mod sdk;
