@@ -1,7 +1,9 @@
 //! Cloud-to-device messages, their feedback, and news of files.
 
+use axum::http::Request;
 use millrace_control_files::Outcome;
 use millrace_model::door::ToDevice;
+use tower_service::Service as _;
 
 use super::*;
 
@@ -102,9 +104,26 @@ async fn file_notifications_are_received_abandoned_and_completed() {
     assert_eq!(get(&served, path).await.status, 204);
     let files = served.state.files.clone().unwrap();
     let upload = files.begin(&name("d", None), "a.txt").await.unwrap();
-    let outcome = Outcome { is_success: false, status_code: 500, status_description: None };
+    let place = format!("/{}/{}{}", upload.container_name, upload.blob_name, upload.sas_token);
+    let blob = Request::put(place).header("x-ms-blob-type", "BlockBlob").header("content-length", "5");
+    let written = files.router().call(blob.body(axum::body::Body::from("hello")).unwrap()).await.unwrap();
+    assert_eq!(written.status(), 201);
+    let outcome = Outcome { is_success: true, status_code: 200, status_description: None };
     files.finish(&name("d", None), &upload.correlation_id, &outcome).await.unwrap();
-    assert_eq!(get(&served, path).await.status, 204, "only good uploads are news");
-    assert_eq!(delete(&served, &format!("{path}/nonsense")).await.error_code(), 412_002);
-    assert_eq!(post(&served, &format!("{path}/nonsense/abandon"), Value::Null).await.error_code(), 412_002);
+
+    let received = get(&served, path).await;
+    let lock = received.header("etag").trim_matches('"').to_owned();
+    assert_eq!((received.status.as_u16(), &received.json()["blobName"]), (200, &json!("d/a.txt")));
+    assert_eq!(received.json()["blobSizeInBytes"], 5);
+    assert_eq!(get(&served, path).await.status, 204, "it is locked");
+    let lock = millrace_protocols_identity::sas::encode(&lock);
+    assert_eq!(post(&served, &format!("{path}/{lock}/abandon"), Value::Null).await.status, 204);
+    let again = get(&served, path).await;
+    let lock = millrace_protocols_identity::sas::encode(again.header("etag").trim_matches('"'));
+    assert_eq!(again.json(), received.json());
+    assert_eq!(delete(&served, &format!("{path}/{lock}")).await.status, 204);
+    for nonsense in ["nonsense", lock.as_str()] {
+        assert_eq!(delete(&served, &format!("{path}/{nonsense}")).await.error_code(), 412_002);
+        assert_eq!(post(&served, &format!("{path}/{nonsense}/abandon"), Value::Null).await.error_code(), 412_002);
+    }
 }
