@@ -11,7 +11,6 @@ use millrace_control_operator::OperatorCommand;
 #[command(
     name = "millrace",
     version,
-    about,
     after_help = "\
 Try it:
   millrace serve --data-dir ./data &
@@ -45,6 +44,10 @@ pub(crate) enum Command {
 /// `millrace serve`
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  millrace serve --data-dir ./data
+  millrace serve --config millrace.toml --data-dir /var/lib/millrace --mqtts 0.0.0.0:8883 --https 0.0.0.0:443
+
 Without --config and addresses it listens on 127.0.0.1: for MQTT on port 1883, for MQTT over TLS on 8883 (with a private CA, made on
 first start: DIR/tls/ca.pem), for HTTPS and MQTT over WebSocket on 443 where the system allows it, and for metrics, health and the
 service API on 9464. Every message goes to Parquet files in DIR/parquet. SIGHUP, or a change of the file, loads new routes and certificates; a bad file changes nothing.
@@ -73,6 +76,9 @@ pub(crate) struct ServeArguments {
 
 /// `millrace route`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  millrace route test \"level = 'critical'\" --property level=critical")]
 pub(crate) struct RouteArguments {
     #[command(subcommand)]
     pub(crate) command: RouteCommand,
@@ -128,6 +134,9 @@ pub(crate) struct RouteTestArguments {
 
 /// `millrace config`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  millrace config check millrace.toml")]
 pub(crate) struct ConfigArguments {
     #[command(subcommand)]
     pub(crate) command: ConfigCommand,
@@ -137,6 +146,12 @@ pub(crate) struct ConfigArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Report everything that is wrong with a file, each with its line.
+    #[command(after_help = "\
+Examples:
+  millrace config check millrace.toml
+  millrace config check millrace.toml --json
+
+Exit codes: 0 nothing is wrong, 1 it cannot be read, 2 something is wrong.")]
     Check {
         /// The file.
         file: PathBuf,
@@ -148,6 +163,9 @@ pub(crate) enum ConfigCommand {
 
 /// `millrace journal`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  millrace journal inspect ./data")]
 pub(crate) struct JournalArguments {
     #[command(subcommand)]
     pub(crate) command: JournalCommand,
@@ -157,6 +175,10 @@ pub(crate) struct JournalArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
     /// Segments, records, offsets and damage of a shard's journal, or of all shards below a data directory. Changes nothing.
+    #[command(after_help = "\
+Examples:
+  millrace journal inspect ./data
+  millrace journal inspect ./data/journal/shard-0 --json")]
     Inspect {
         /// `DATA_DIR`, `DATA_DIR/journal` or one shard's directory.
         directory: PathBuf,
@@ -164,4 +186,25 @@ pub(crate) enum JournalCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory as _};
+
+    use super::Cli;
+
+    fn check(command: &Command, path: &str) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains(&format!("  {path}")), "{path} has no example of its own");
+        let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+        below.for_each(|below| check(below, &format!("{path} {}", below.get_name())));
+    }
+
+    #[test]
+    fn every_command_teaches_by_example() {
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        check(&cli, "millrace");
+    }
 }

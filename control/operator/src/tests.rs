@@ -1,5 +1,5 @@
 //! The commands: `help` reads all examples, `registry` works on identities in a data directory and through a hub, `calls` compares what is
-//! sent with what the API wants, over a hub that answers what it was told to, `whole` works with the whole API.
+//! sent with what the API wants, over a hub that answers what it was told to, `whole` and `provisioning` work with the whole API.
 
 use std::io;
 
@@ -10,6 +10,7 @@ use crate::{Context, OperatorCommand, OperatorError, Outcome, Presenter};
 mod calls;
 mod fake;
 mod help;
+mod provisioning;
 mod registry;
 mod whole;
 
