@@ -31,6 +31,10 @@ pub(crate) const BUSY_TURN_MESSAGES: usize = 64;
 /// From the start of a turn to the start of the next when there is a pause. It adds to the latency of an acknowledgement.
 pub(crate) const TURN_INTERVAL: Duration = Duration::from_millis(3);
 
+/// From the start of a turn that only acknowledged to the start of the next. The senders whose windows it opened are then read in one
+/// turn and not as each of them comes. Nobody waits longer for it: the journal's next sync is a millisecond away.
+pub(crate) const ANSWERS_INTERVAL: Duration = Duration::from_micros(300);
+
 /// A shard that moves fewer messages than this in [`PACE_WINDOW`] never pauses: it has time, and its senders want answers.
 pub(crate) const PACE_MESSAGES_MIN: usize = 100;
 

@@ -1,10 +1,18 @@
 //! Decides whether a shard pauses after a turn. Pure: time is an argument.
 //! - Shape: no pause while little is going on (answers at once), none while much is (no time to lose); in between, turns are spread
-//!   [`TURN_INTERVAL`] apart, so that each serves many connections.
+//!   [`TURN_INTERVAL`] apart, so that each serves many connections. After a turn that only acknowledged, [`ANSWERS_INTERVAL`]: those
+//!   whose windows it opened send all at once.
 
 use std::time::Instant;
 
-use crate::limits::{BUSY_TURN_MESSAGES, PACE_MESSAGES_MIN, PACE_WINDOW, TURN_INTERVAL};
+use crate::limits::{ANSWERS_INTERVAL, BUSY_TURN_MESSAGES, PACE_MESSAGES_MIN, PACE_WINDOW, TURN_INTERVAL};
+
+/// What one turn moved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moved {
+    pub(crate) messages: usize,
+    pub(crate) acknowledgements: usize,
+}
 
 /// What a shard moved lately.
 #[derive(Debug)]
@@ -21,8 +29,10 @@ impl Pace {
         Self { window_start: now, moved: 0, moved_before: 0, was_busy: false }
     }
 
-    /// A turn that began at `start` moved so many messages and acknowledgements. Answers when the next one may begin.
-    pub(crate) fn after(&mut self, start: Instant, moved: usize) -> Option<Instant> {
+    /// A turn that began at `start` moved so much. Answers when the next one may begin.
+    pub(crate) fn after(&mut self, start: Instant, moved: Moved) -> Option<Instant> {
+        let only_acknowledged = moved.messages == 0;
+        let moved = moved.messages + moved.acknowledgements;
         let elapsed = start.saturating_duration_since(self.window_start);
         if elapsed >= PACE_WINDOW {
             self.moved_before = if elapsed < 2 * PACE_WINDOW { self.moved } else { 0 };
@@ -34,6 +44,9 @@ impl Pace {
         // One small turn between large ones is a gap in the arrivals, not light load.
         let was_busy = std::mem::replace(&mut self.was_busy, is_busy);
         let is_light = !is_busy && !was_busy;
+        if is_busy && only_acknowledged {
+            return Some(start + ANSWERS_INTERVAL);
+        }
         let is_idle = self.moved.max(self.moved_before) < PACE_MESSAGES_MIN;
         (is_light && !is_idle).then(|| start + TURN_INTERVAL)
     }
@@ -52,7 +65,10 @@ mod tests {
         let paused: Vec<_> = moved
             .iter()
             .zip(0_u64..)
-            .map(|(&moved, turn)| pace.after(start + Duration::from_millis(turn), moved).is_some())
+            .map(|(&messages, turn)| {
+                let moved = Moved { messages, acknowledgements: 0 };
+                pace.after(start + Duration::from_millis(turn), moved).is_some()
+            })
             .collect();
         paused[paused.len() / 2..].iter().filter(|paused| **paused).count()
     }
@@ -63,5 +79,15 @@ mod tests {
         assert_eq!(pauses(&[10; 200]), 100, "light load waits for company");
         assert_eq!(pauses(&[500; 200]), 0, "heavy load does not wait");
         assert_eq!(pauses(&[500, 3].repeat(100)), 0, "nor do the gaps in it");
+    }
+
+    #[test]
+    fn those_who_were_acknowledged_are_read_together() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let mut after = |messages, acknowledgements| pace.after(start, Moved { messages, acknowledgements });
+        assert_eq!(after(0, 160), Some(start + ANSWERS_INTERVAL));
+        assert_eq!(after(160, 0), None, "what they sent goes to the journal at once");
+        assert_eq!(after(160, 160), None, "who sends all the time is not made to wait");
     }
 }

@@ -26,7 +26,7 @@ use crate::connection::{Connection, ConnectionKey};
 use crate::desk::Desk;
 use crate::limits::{EVENTS_PER_TURN, LOG_LINES_PER_SECOND, TICK};
 use crate::listen::ShardListener;
-use crate::pace::Pace;
+use crate::pace::{Moved, Pace};
 use crate::quota::{DayCount, Quotas};
 use crate::server::StatusCells;
 use crate::wheel::Wheel;
@@ -136,8 +136,8 @@ impl Shard {
         accepts || !self.commands.is_empty() || (reads && self.desk.can_read())
     }
 
-    /// One round of everything; answers how many messages and acknowledgements it moved.
-    fn turn(&mut self, events: &mio::Events) -> usize {
+    /// One round of everything; answers what it moved.
+    fn turn(&mut self, events: &mio::Events) -> Moved {
         self.begin_turn();
         for event in events {
             self.note(event);
@@ -169,7 +169,7 @@ impl Shard {
         }
     }
 
-    fn end_turn(&mut self) -> usize {
+    fn end_turn(&mut self) -> Moved {
         let messages = std::mem::take(&mut self.desk.turn_messages);
         let acks = std::mem::take(&mut self.turn_acks);
         let bytes = std::mem::take(&mut self.desk.turn_bytes);
@@ -187,7 +187,7 @@ impl Shard {
         }
         self.was_blocked = is_blocked;
         self.status.turned(self.connections.len(), is_blocked);
-        messages + acks
+        Moved { messages, acknowledgements: acks }
     }
 
     fn note(&mut self, event: &Event) {

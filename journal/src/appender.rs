@@ -111,6 +111,9 @@ pub(crate) struct Due {
     pub(crate) many: Instant,
     /// If few do.
     pub(crate) few: Instant,
+    /// Whether the group before was of many messages. Then more will come before the next sync is due, and nobody has to wake the
+    /// writer for the first of them.
+    pub(crate) expects_more: bool,
 }
 
 impl Queue {
@@ -208,7 +211,12 @@ impl Queue {
                 break;
             }
             if state.batches.is_empty() {
-                state = self.sleep(state, Sleep::ForBatch, None);
+                let until =
+                    due.filter(|due| due.expects_more).map(|due| due.many.saturating_duration_since(Instant::now()));
+                state = match until.filter(|rest| !rest.is_zero()) {
+                    Some(rest) => self.sleep(state, Sleep::ForInterval, Some(rest)),
+                    None => self.sleep(state, Sleep::ForBatch, None),
+                };
                 continue;
             }
             let Some(due) = due.filter(|_| !state.is_urgent(self.batches_max)) else {
@@ -254,5 +262,53 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::batch;
+
+    /// A writer that expects more sleeps until a sync is due that never is.
+    fn with_sleeper(act: impl FnOnce(&Queue)) {
+        let queue = Queue::new(3, Offset(0));
+        let far = Instant::now() + Duration::from_secs(3600);
+        std::thread::scope(|scope| {
+            scope.spawn(|| queue.wait(Some(Due { many: far, few: far, expects_more: true })));
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while queue.lock().sleep != Sleep::ForInterval {
+                assert!(Instant::now() < deadline);
+                std::thread::yield_now();
+            }
+            act(&queue);
+        });
+    }
+
+    #[test]
+    fn a_writer_that_expects_more_is_woken_by_what_cannot_wait() {
+        with_sleeper(Queue::close);
+        with_sleeper(Queue::ask_trim);
+        with_sleeper(|queue| {
+            for base in 0..3 {
+                queue.push(batch(Offset(base), 1, 10, 1)).unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_writer_that_expects_more_in_vain_sleeps_for_any_batch() {
+        let queue = Queue::new(3, Offset(0));
+        let soon = Instant::now() + Duration::from_millis(5);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| queue.wait(Some(Due { many: soon, few: soon, expects_more: true })));
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while queue.lock().sleep != Sleep::ForBatch {
+                assert!(Instant::now() < deadline);
+                std::thread::yield_now();
+            }
+            assert!(!waiting.is_finished());
+            queue.push(batch(Offset(0), 1, 10, 1)).unwrap();
+        });
     }
 }

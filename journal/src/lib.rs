@@ -9,6 +9,7 @@
 //! - Not here: who may trim (`router` knows the cursors), what an acknowledgement looks like (`ingest`).
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+mod active;
 mod appender;
 mod config;
 mod encode;

@@ -18,11 +18,16 @@ const HEADER_BYTES: usize = 64;
 /// Position of the header's copy: another page, so that one bad sector does not cost the whole segment.
 const HEADER_COPY_POSITION: usize = 4096;
 
+/// Position of the block that the first record lies in, behind the header's copy.
+pub(crate) const RECORDS_BLOCK: usize = HEADER_COPY_POSITION;
+
 /// Position of the first record.
 pub(crate) const RECORDS_START: u64 = 4160;
 
 /// Format of segments and records that this program writes.
 pub(crate) const VERSION: u32 = 1;
+
+const _: () = assert!(RECORDS_BLOCK.is_multiple_of(crate::limits::BLOCK_BYTES));
 
 const MAGIC: [u8; 8] = *b"MILLRACE";
 const SUFFIX: &str = ".journal";

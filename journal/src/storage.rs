@@ -1,5 +1,5 @@
 //! The file operations that a journal needs, and nothing else, so that tests can put a disk of their own beneath it.
-//! - Invariants: a write is safe only after `sync_data`, a name only after `sync_directory`. [`Storage::create`] always gives a
+//! - Invariants: a write is safe only after `sync_data` (or as `write_through`), a name only after `sync_directory`. [`Storage::create`] always gives a
 //!   file that nobody has seen before: after a failed sync the old one's cached pages are not to be trusted.
 //! - Not here: retries, formats.
 
@@ -31,6 +31,9 @@ pub(crate) trait StoredFile: Debug + Send + Sync {
     /// Fills as much of `buffer` as the file has there; less only at its end.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     fn sync_data(&self) -> io::Result<()>;
+    /// Writes whole blocks, which are safe when this returns; `blocks` begins at a multiple of [`crate::limits::BLOCK_BYTES`] in
+    /// memory, too. What was written with [`Self::write_at`] before is safe only after a `sync_data`.
+    fn write_through(&self, blocks: &[u8], position: u64) -> io::Result<()>;
     fn truncate(&self, bytes: u64) -> io::Result<()>;
     fn bytes(&self) -> io::Result<u64>;
 }

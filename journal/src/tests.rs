@@ -30,7 +30,7 @@ const START: usize = 4160;
 const SHARD: ShardId = ShardId(3);
 
 /// A batch whose contents follow from `seed`, so that two with the same offset can be told apart.
-fn batch(base: Offset, messages: usize, body_bytes: usize, seed: u64) -> Batch {
+pub(crate) fn batch(base: Offset, messages: usize, body_bytes: usize, seed: u64) -> Batch {
     let mut builder = BatchBuilder::new();
     let mut noise = crate::storage::simulated::Dice(seed);
     for row in 0..messages {
@@ -55,6 +55,11 @@ fn batch(base: Offset, messages: usize, body_bytes: usize, seed: u64) -> Batch {
         );
     }
     builder.seal(SHARD, base)
+}
+
+/// Segments of more blocks, so that zeros are written ahead of records.
+fn wide_config() -> JournalConfig {
+    JournalConfig { segment_bytes: 5 * SEGMENT, ..tiny_config() }
 }
 
 fn tiny_config() -> JournalConfig {

@@ -4,7 +4,7 @@
 //!   durable offset and so supersedes whatever the failed one holds from there on.
 //! - Limits: a group is bounded by `GROUP_BYTES_MAX`; between two attempts that fail lies `STALL_PAUSE`.
 //! - Errors: none leaves here while the journal is open; they become [`crate::Health::Stalled`].
-//! - Hot path: [`Writer::commit`]: two system calls a group.
+//! - Hot path: [`Writer::commit`]: one system call a group.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use std::time::Instant;
 
 use millrace_model::{Batch, Offset};
 
+use crate::active::Active;
 use crate::appender::Due;
 use crate::config::JournalConfig;
 use crate::encode::Encoder;
 use crate::error::JournalError;
 use crate::events;
-use crate::limits::{FEW_INTERVALS, STALL_PAUSE};
+use crate::limits::{FEW_INTERVALS, FEW_MESSAGES, STALL_PAUSE};
 use crate::recovery::UNFINISHED_FILE;
-use crate::segment::{RECORDS_START, SegmentHeader, file_name};
+use crate::segment::{RECORDS_BLOCK, RECORDS_START, SegmentHeader, file_name};
 use crate::shared::Shared;
 use crate::storage::{Access, Lock, StoredFile};
 use crate::walk::{Damage, Step, Walk};
@@ -35,19 +36,10 @@ pub(crate) struct Writer {
     encoder: Encoder,
     group: Vec<Arc<Batch>>,
     last_sync: Option<Instant>,
+    /// Whether the last group was of many messages.
+    expects_more: bool,
     /// Held as long as anything may be written.
     _lock: Box<dyn Lock>,
-}
-
-/// The segment being written.
-#[derive(Debug)]
-struct Active {
-    file: Box<dyn StoredFile>,
-    path: PathBuf,
-    base: Offset,
-    tag: u32,
-    position: u64,
-    capacity: u64,
 }
 
 impl Writer {
@@ -60,6 +52,7 @@ impl Writer {
             encoder: Encoder::new(),
             group: Vec::new(),
             last_sync: None,
+            expects_more: false,
             _lock: lock,
         }
     }
@@ -73,6 +66,7 @@ impl Writer {
                 Some(Due {
                     many: at.checked_add(interval)?,
                     few: at.checked_add(interval.saturating_mul(FEW_INTERVALS))?,
+                    expects_more: self.expects_more,
                 })
             });
             self.shared.queue.wait(due);
@@ -111,7 +105,7 @@ impl Writer {
     /// What level `memory` left in the system's cache is synced at the end.
     fn finish(self) -> Result<(), JournalError> {
         match (&self.active, self.config.sync) {
-            (Some(active), false) => active.file.sync_data().map_err(JournalError::storage("sync", &active.path)),
+            (Some(active), false) => active.sync().map_err(JournalError::storage("sync", &active.path)),
             _ => Ok(()),
         }
     }
@@ -165,21 +159,25 @@ impl Writer {
             count = self.encode(&active, batches)?;
         }
         let outcome = self.write_encoded(&mut active, batches.get(..count).unwrap_or_default());
+        self.settle(active, outcome).map(|()| count)
+    }
+
+    /// Goes on with a segment, or leaves it behind when writing to it has failed.
+    fn settle(&mut self, active: Active, outcome: Result<(), JournalError>) -> Result<(), JournalError> {
         match outcome {
             Ok(()) => self.active = Some(active),
             Err(_) => self.abandon(active),
         }
-        outcome.map(|()| count)
+        outcome
     }
 
     fn encode(&mut self, active: &Active, batches: &[Arc<Batch>]) -> Result<usize, JournalError> {
         self.encoder.clear();
-        // A fresh segment takes its first batch whatever its size, or that batch would never be written.
-        let room = active.capacity.saturating_sub(active.position);
         let mut count = 0_usize;
         for batch in batches {
-            let fresh = count == 0 && active.position == RECORDS_START;
-            if !self.encoder.append(batch, active.tag, if fresh { u64::MAX } else { room })? {
+            // A fresh segment takes its first batch whatever its size, or that batch would never be written.
+            let room = if count == 0 && active.is_fresh() { u64::MAX } else { active.room() };
+            if !self.encoder.append(batch, active.tag, room)? {
                 break;
             }
             count = count.saturating_add(1);
@@ -188,31 +186,32 @@ impl Writer {
     }
 
     fn write_encoded(&mut self, active: &mut Active, batches: &[Arc<Batch>]) -> Result<(), JournalError> {
-        let bytes = self.encoder.bytes();
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        active.file.write_at(bytes, active.position).map_err(JournalError::storage("write", &active.path))?;
+        let length = u64::try_from(self.encoder.bytes().len()).unwrap_or(u64::MAX);
+        let sync = self.config.sync;
+        let began = Instant::now();
+        active.write(self.encoder.blocks(), length, sync).map_err(JournalError::storage("write", &active.path))?;
+        let now = Instant::now();
         if let Some(last) = batches.last() {
             self.shared.written.advance(last.end());
         }
         let meters = &self.shared.meters;
-        if self.config.sync {
-            let began = Instant::now();
-            active.file.sync_data().map_err(JournalError::storage("sync", &active.path))?;
+        if sync {
             meters.syncs.increment(1);
-            meters.sync_seconds.record(began.elapsed());
+            meters.sync_seconds.record(now.saturating_duration_since(began));
         }
-        active.position = active.position.saturating_add(length);
-        self.last_sync = Some(Instant::now());
+        self.last_sync = Some(now);
         meters.bytes.increment(length);
         meters.raw_bytes.increment(self.encoder.raw_bytes());
+        self.encoder.keep();
         Ok(())
     }
 
     /// Tells everybody what is durable now.
-    fn publish(&self, batches: &[Arc<Batch>], count: usize) {
+    fn publish(&mut self, batches: &[Arc<Batch>], count: usize) {
         let durable = batches.get(..count).unwrap_or_default();
         let (Some(first), Some(last)) = (durable.first(), durable.last()) else { return };
         let (from, end) = (first.base(), last.end());
+        self.expects_more = end.0.saturating_sub(from.0) >= FEW_MESSAGES;
         self.shared.recent.extend(durable.iter().cloned());
         self.shared.queue.pop(count);
         self.shared.meters.records.increment(u64::try_from(count).unwrap_or(0));
@@ -223,8 +222,8 @@ impl Writer {
     /// Leaves a failed segment behind, and checks that what was durable in it still is.
     fn abandon(&self, active: Active) {
         let durable = self.shared.durable.offset();
-        let Active { file, path, base, .. } = active;
-        drop(file);
+        let (path, base) = (active.path.clone(), active.base);
+        drop(active);
         events::abandoned(self.shared.shard, &path, durable);
         let looked_at = if base < durable {
             self.verify(&path, base, durable)
@@ -262,16 +261,19 @@ impl Writer {
             Some(file) => file,
             None => self.allocate(base)?,
         };
-        self.name_segment(file, base).inspect_err(|_| {
+        let named = self.name_segment(file, base);
+        if named.is_err() {
             // It would keep the disk full.
             drop(self.shared.storage.remove(&self.unfinished_path()));
-        })
+        }
+        named
     }
 
-    fn name_segment(&self, file: Box<dyn StoredFile>, base: Offset) -> Result<Active, JournalError> {
+    fn name_segment(&mut self, file: Box<dyn StoredFile>, base: Offset) -> Result<Active, JournalError> {
         let unfinished = self.unfinished_path();
         let header = SegmentHeader::new(self.shared.shard, base);
-        file.write_at(&header.encode_twice(), 0).map_err(JournalError::storage("write", &unfinished))?;
+        let head = header.encode_twice();
+        file.write_at(&head, 0).map_err(JournalError::storage("write", &unfinished))?;
         file.sync_data().map_err(JournalError::storage("sync", &unfinished))?;
         let path = self.shared.directory.join(file_name(base));
         let storage = &self.shared.storage;
@@ -283,7 +285,8 @@ impl Writer {
         self.shared.segments.push(base, path.clone(), capacity);
         self.shared.meters.segments_created.increment(1);
         self.note_disk_bytes();
-        Ok(Active { file, path, base, tag: header.tag, position: RECORDS_START, capacity })
+        self.encoder.begin(head.get(RECORDS_BLOCK..).unwrap_or_default());
+        Ok(Active::new(file, path, base, header.tag, capacity))
     }
 
     fn allocate(&self, base: Offset) -> Result<Box<dyn StoredFile>, JournalError> {
@@ -308,10 +311,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Allocates the next segment when this one is half full and nothing waits, so that nobody waits for it later.
+    /// While nothing waits, does what somebody would have to wait for later: writes the next zeros, and allocates the next segment
+    /// when this one is half full.
     fn prepare_ahead(&mut self) {
-        let half_full = self.active.as_ref().is_some_and(|active| active.position > active.capacity / 2);
-        if half_full && self.prepared.is_none() && self.shared.queue.len() == 0 {
+        if self.shared.queue.len() != 0 {
+            return;
+        }
+        if self.config.sync
+            && let Some(mut active) = self.active.take()
+        {
+            let outcome = active.write_ahead().map_err(JournalError::storage("write", &active.path));
+            // Nobody's batch has failed: the next one goes into a fresh segment, and finds out what the disk can do.
+            drop(self.settle(active, outcome));
+        }
+        if self.prepared.is_none() && self.active.as_ref().is_some_and(Active::is_half_full) {
             // No room now is no fault yet: it is asked again when the segment is needed.
             self.prepared = self.allocate(Offset(u64::MAX)).ok().filter(|file| file.sync_data().is_ok());
         }

@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::limits::BLOCK_BYTES;
+
 use super::{Access, Listed, Lock, Storage, StoredFile};
 
 const SECTOR: usize = 512;
@@ -246,6 +248,14 @@ impl StoredFile for SimulatedFile {
             }
             fault
         })
+    }
+
+    fn write_through(&self, blocks: &[u8], position: u64) -> io::Result<()> {
+        let block = u64::try_from(BLOCK_BYTES).unwrap();
+        assert!(position.is_multiple_of(block) && blocks.len().is_multiple_of(BLOCK_BYTES), "whole blocks only");
+        assert!(blocks.as_ptr().addr().is_multiple_of(BLOCK_BYTES), "aligned memory only");
+        self.write_at(blocks, position)?;
+        self.sync_data()
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use millrace_model::Offset;
 
-use super::{Rig, SEGMENT, SEGMENT_LENGTH, segment_path, tiny_config};
+use super::{Rig, SEGMENT, SEGMENT_LENGTH, START, segment_path, tiny_config, wide_config};
 use crate::config::JournalConfig;
 use crate::shared::Health;
 use crate::storage::simulated::{Dice, SimulatedDisk};
@@ -10,8 +10,8 @@ use crate::storage::simulated::{Dice, SimulatedDisk};
 const ROOM: usize = 1 << 20;
 
 /// Opens (again if the fault hits that), stores `count` batches (again if the fault hits one), trims and reads.
-fn run_through(disk: &SimulatedDisk, count: u64) -> Rig {
-    let open = || Rig::open(disk, &tiny_config(), Offset(0));
+fn run_through(disk: &SimulatedDisk, config: &JournalConfig, count: u64) -> Rig {
+    let open = || Rig::open(disk, config, Offset(0));
     let mut rig = open().or_else(|_| open()).unwrap();
     for seed in 0..count {
         rig.append(3, 200, seed).unwrap();
@@ -34,19 +34,28 @@ fn run_through(disk: &SimulatedDisk, count: u64) -> Rig {
 
 #[test]
 fn any_single_failing_call_is_survived() {
+    each_call_fails_once(&tiny_config());
+}
+
+#[test]
+fn any_single_failing_call_is_survived_with_zeros_written_ahead() {
+    each_call_fails_once(&wide_config());
+}
+
+fn each_call_fails_once(config: &JournalConfig) {
     let mut number = 0;
     loop {
         let disk = SimulatedDisk::new(ROOM);
-        drop(run_through(&disk, 2));
+        drop(run_through(&disk, config, 2));
         disk.fail_call(number);
-        let rig = run_through(&disk, 24);
+        let rig = run_through(&disk, config, 24);
         let fired = disk.stop_failing();
         let durable = rig.durable();
         let oldest = rig.shared.segments.oldest().unwrap();
         let before = rig.read_all(oldest);
         drop(rig);
         disk.power_cut(&mut Dice(number));
-        let again = Rig::open(&disk, &tiny_config(), Offset(0)).unwrap();
+        let again = Rig::open(&disk, config, Offset(0)).unwrap();
         assert_eq!(again.recovery.next, durable, "call {number}");
         assert_eq!(again.recovery.quarantined, [], "call {number}");
         let after = again.read_all(Offset(0));
@@ -82,6 +91,44 @@ fn a_failed_sync_leaves_the_segment_behind() {
     let rig = Rig::open(&disk, &tiny_config(), Offset(0)).unwrap();
     assert_eq!(rig.read_all(Offset(0)), [first, second, third]);
     assert_eq!(rig.recovery.quarantined, []);
+}
+
+#[test]
+fn zeros_that_fail_leave_the_segment_behind_and_nobody_waits_for_them() {
+    let disk = SimulatedDisk::new(ROOM);
+    let mut rig = Rig::open(&disk, &wide_config(), Offset(0)).unwrap();
+    let first = rig.store(3, 100, 1);
+    // The next calls are the write, its sync, the zeros and theirs.
+    disk.fail_call(3);
+    let second = rig.store(9, 1700, 2);
+    assert!(disk.stop_failing());
+    assert_eq!(rig.shared.health(), Health::Healthy);
+    let third = rig.store(2, 100, 3);
+    assert!(disk.names().contains(&segment_path(12)), "it is in a fresh segment");
+    disk.power_cut(&mut Dice(3));
+    let rig = Rig::open(&disk, &wide_config(), Offset(0)).unwrap();
+    assert_eq!((rig.recovery.truncated_bytes, rig.recovery.quarantined.len()), (0, 0));
+    assert_eq!(rig.read_all(Offset(0)), [first, second, third]);
+}
+
+#[test]
+fn zeros_never_touch_records_and_end_with_the_segment() {
+    let disk = SimulatedDisk::new(ROOM);
+    let config = wide_config();
+    let mut rig = Rig::open(&disk, &config, Offset(0)).unwrap();
+    let mut stored = Vec::new();
+    let mut records = Vec::new();
+    while disk.names().len() == 1 {
+        // One that fits in its block, and one that goes over several.
+        let (messages, body_bytes) = if stored.len() % 2 == 0 { (1, 10) } else { (9, 600) };
+        stored.push(rig.store(messages, body_bytes, 4));
+        let bytes = disk.contents(&segment_path(0));
+        assert!(bytes[START..].starts_with(&records), "what was written stays");
+        let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+        records = bytes[START..end].to_vec();
+        assert_eq!(bytes.len(), usize::try_from(config.segment_bytes).unwrap());
+    }
+    assert_eq!(rig.read_all(Offset(0)), stored);
 }
 
 #[test]

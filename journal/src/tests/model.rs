@@ -7,7 +7,7 @@ use std::sync::Arc;
 use millrace_model::{Batch, Offset};
 use proptest::prelude::*;
 
-use super::{Rig, SEGMENT, batch, read_all, tiny_config};
+use super::{Rig, SEGMENT, batch, read_all, tiny_config, wide_config};
 use crate::config::JournalConfig;
 use crate::reader::Reader;
 use crate::storage::simulated::{Dice, SimulatedDisk};
@@ -161,6 +161,11 @@ proptest! {
     #[test]
     fn nothing_acknowledged_is_lost(steps in proptest::collection::vec(step(), 1..120)) {
         check(tiny_config(), &steps);
+    }
+
+    #[test]
+    fn nothing_acknowledged_is_lost_from_wide_segments(steps in proptest::collection::vec(step(), 1..120)) {
+        check(wide_config(), &steps);
     }
 
     #[test]
