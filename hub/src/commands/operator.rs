@@ -32,7 +32,7 @@ pub(crate) fn run(command: OperatorCommand) -> Result<(), Failure> {
 fn show(presenter: &mut Presenter, outcome: Outcome, failed: &mut Option<String>) -> io::Result<()> {
     let shown = presenter.present(outcome);
     shown.remarks.iter().for_each(remark);
-    *failed = shown.failure.or(failed.take());
+    *failed = shown.failure.or_else(|| failed.take());
     let mut output = stdout().lock();
     match output.write_all(shown.output.as_bytes()).and_then(|()| output.flush()) {
         // A reader that has gone away ends the program quietly, as in a pipe to `head`.
