@@ -45,6 +45,15 @@ pub struct ReceivedFeedback {
     pub json: String,
 }
 
+/// What came of looking for a batch.
+enum Gathered {
+    Batch(ReceivedFeedback),
+    /// Nothing that is due.
+    Nothing,
+    /// What nobody gets any more was removed; there may be more behind it.
+    Cleared,
+}
+
 impl Control {
     /// Hands out the next batch of feedback; `None` when there is none.
     ///
@@ -61,7 +70,17 @@ impl Control {
                 return Ok(Some(received));
             }
         }
-        if has_room { self.gather(now).await } else { Ok(None) }
+        if !has_room {
+            return Ok(None);
+        }
+        // Pieces about devices that are gone may lie before those that somebody waits for.
+        loop {
+            match self.gather(now).await? {
+                Gathered::Batch(received) => return Ok(Some(received)),
+                Gathered::Nothing => return Ok(None),
+                Gathered::Cleared => {}
+            }
+        }
     }
 
     /// The service is done with a batch.
@@ -165,7 +184,7 @@ impl Control {
     }
 
     /// Makes a batch of pieces and hands it out, if there are enough of them or the first has waited long enough.
-    async fn gather(&self, now: Timestamp) -> Result<Option<ReceivedFeedback>, HubError> {
+    async fn gather(&self, now: Timestamp) -> Result<Gathered, HubError> {
         let config = &self.shared.settings.commands;
         // Behind all batches.
         let pieces = self.feedback_page(Some(("".into(), PIECE.into())), WRITES_MAX - 1).await?;
@@ -173,21 +192,27 @@ impl Control {
         let mut writes = Vec::new();
         for document in pieces {
             let Some(piece) = self.readable(&document) else { continue };
-            let batch = gathered.get_or_insert_with(|| FeedbackBatch::new(piece.opened()));
-            let mut larger = batch.clone();
-            if piece.records().iter().any(|record| larger.push(record.clone()).is_err()) {
-                break;
+            let piece = self.without_gone(&piece);
+            if !piece.records().is_empty() {
+                let batch = gathered.get_or_insert_with(|| FeedbackBatch::new(piece.opened()));
+                let mut larger = batch.clone();
+                if piece.records().iter().any(|record| larger.push(record.clone()).is_err()) {
+                    break;
+                }
+                *batch = larger;
             }
-            *batch = larger;
             writes.push(Write::remove(document.key, Precondition::Version(document.version)));
         }
-        let Some(mut batch) = gathered else { return Ok(None) };
-        self.leave_out_gone(&mut batch);
-        let Some(token) = batch.lock(now, self.shared.tokens.small(), config) else { return Ok(None) };
+        let Some(mut batch) = gathered else {
+            let is_cleared = !writes.is_empty() && self.apply_feedback(writes).await?.is_some();
+            return Ok(if is_cleared { Gathered::Cleared } else { Gathered::Nothing });
+        };
+        let Some(token) = batch.lock(now, self.shared.tokens.small(), config) else { return Ok(Gathered::Nothing) };
         let key = self.new_key(BATCH, now);
         let received = ReceivedFeedback { lock_token: lock_token(&key, token), json: batch.to_json() };
         writes.push(Write::put(key, Precondition::Absent, batch.encode()));
-        Ok(self.apply_feedback(writes).await?.map(|()| received))
+        let is_ours = self.apply_feedback(writes).await?.is_some();
+        Ok(if is_ours { Gathered::Batch(received) } else { Gathered::Nothing })
     }
 
     fn readable(&self, document: &Document) -> Option<FeedbackBatch> {
@@ -196,18 +221,18 @@ impl Control {
     }
 
     /// Leaves out what is about devices that are gone, or were created anew since.
-    fn leave_out_gone(&self, batch: &mut FeedbackBatch) {
+    fn without_gone(&self, piece: &FeedbackBatch) -> FeedbackBatch {
         let is_there = |device: &str, generation: &str| {
             self.shared.directory.find(device, None).is_some_and(|found| *found.generation_id == *generation)
         };
-        let mut kept = FeedbackBatch::new(batch.opened());
-        for record in batch.records() {
+        let mut kept = FeedbackBatch::new(piece.opened());
+        for record in piece.records() {
             if is_there(&record.device_id, &record.device_generation_id) {
                 // No more records than there were.
                 drop(kept.push(record.clone()));
             }
         }
-        *batch = kept;
+        kept
     }
 
     async fn feedback_page(
