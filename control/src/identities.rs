@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use millrace_control_store::clock;
 use millrace_control_store::registry::{
     Authentication, Change, ChangeKind, Expected, IdentityName, Record, Status, Update, not_found,
 };
@@ -93,8 +94,9 @@ impl Control {
     pub(crate) fn note_change(&self, change: &Change) {
         if matches!(change.kind, ChangeKind::Deleted | ChangeKind::Recreated) {
             self.shared.sessions.forget(&change.name);
-            if change.name.module_id().is_none() {
-                self.shared.deadlines.set(change.name.device_id(), None);
+            // Its queue is gone; a new one may be there already, so it is looked at rather than forgotten.
+            if change.name.module_id().is_none() && self.shared.deadlines.contains(change.name.device_id()) {
+                self.shared.deadlines.set(change.name.device_id(), Some(clock::now()));
             }
         }
     }
