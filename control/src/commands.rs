@@ -44,6 +44,11 @@ impl Control {
     pub async fn send_command(&self, device: &IdentityName, message: &Message) -> Result<(), HubError> {
         self.shared.throttles.pass(Operation::Command).await?;
         check_device(device)?;
+        let (control, device, message) = (self.clone(), device.clone(), message.clone());
+        self.see_through(async move { control.enqueue(&device, &message).await }).await
+    }
+
+    async fn enqueue(&self, device: &IdentityName, message: &Message) -> Result<(), HubError> {
         let _turn = self.shared.queue_turns.turn(device.device_id()).await;
         let session = self.listener(device);
         let step = self
@@ -52,9 +57,13 @@ impl Control {
                 session.map_or(Ok(()), |session| draft.apply(Input::Deliver(take(self, session.key))))
             })
             .await?;
-        if let Some(session) = session {
-            let own = step.stored.map(|sequence| (sequence, message.clone()));
-            self.hand_over(device, session, step.delivered, own).await;
+        match session {
+            Some(session) => {
+                let own = step.stored.map(|sequence| (sequence, message.clone()));
+                self.hand_over(device, session, step.delivered, own).await;
+            }
+            // Its session may have begun meanwhile, and have seen no queue.
+            None => self.deliver_in_turn(device).await,
         }
         Ok(())
     }
@@ -70,6 +79,11 @@ impl Control {
     ) -> Result<Option<Received>, HubError> {
         self.shared.throttles.pass(Operation::CommandReceive).await?;
         check_device(device)?;
+        let (control, device) = (self.clone(), device.clone());
+        self.see_through(async move { control.receive(&device, lock).await }).await
+    }
+
+    async fn receive(&self, device: &IdentityName, lock: Option<Duration>) -> Result<Option<Received>, HubError> {
         let _turn = self.shared.queue_turns.turn(device.device_id()).await;
         let salt = self.shared.tokens.small();
         let take = Take::by_http(lock.map(|lock| lock.as_secs()), &self.shared.settings.commands, salt);
@@ -112,9 +126,13 @@ impl Control {
         self.shared.throttles.pass(Operation::Command).await?;
         check_device(device)?;
         self.check_known(device).await?;
-        let _turn = self.shared.queue_turns.turn(device.device_id()).await;
-        let step = self.change_queue(device, None, |draft| draft.apply(Input::Purge)).await?;
-        Ok(u64::try_from(step.removed.len()).unwrap_or(u64::MAX))
+        let (control, device) = (self.clone(), device.clone());
+        self.see_through(async move {
+            let _turn = control.shared.queue_turns.turn(device.device_id()).await;
+            let step = control.change_queue(&device, None, |draft| draft.apply(Input::Purge)).await?;
+            Ok(u64::try_from(step.removed.len()).unwrap_or(u64::MAX))
+        })
+        .await
     }
 
     /// How many messages a device's queue holds, those under way included.
@@ -135,19 +153,24 @@ impl Control {
         Ok(message.inspect_err(|error| events::corrupt("command", error))?)
     }
 
-    async fn end_lock<'a>(
+    async fn end_lock(
         &self,
         device: &IdentityName,
         lock_token: &str,
-        input: impl Fn(LockToken) -> Input<'a> + Send + Sync,
+        input: fn(LockToken) -> Input<'static>,
     ) -> Result<(), HubError> {
         check_device(device)?;
         let token: LockToken = lock_token.trim().trim_matches('"').parse()?;
+        let (control, device) = (self.clone(), device.clone());
+        self.see_through(async move { control.unlock(&device, input(token)).await }).await
+    }
+
+    async fn unlock(&self, device: &IdentityName, input: Input<'static>) -> Result<(), HubError> {
         let _turn = self.shared.queue_turns.turn(device.device_id()).await;
         let session = self.listener(device);
         let step = self
             .change_queue(device, None, |draft| {
-                draft.apply(input(token))?;
+                draft.apply(input)?;
                 session.map_or(Ok(()), |session| draft.apply(Input::Deliver(take(self, session.key))))
             })
             .await?;

@@ -12,9 +12,9 @@ use millrace_control_store::documents::Documents;
 use millrace_control_store::error::RegistryError;
 use millrace_control_store::registry::Change;
 use millrace_control_store::store::Store;
-use millrace_model::IdentityName;
 use millrace_model::door::{self, Doors, Full, Intake, Request, SessionKey};
-use tokio::sync::watch;
+use millrace_model::{HubError, IdentityName};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -27,10 +27,11 @@ use crate::feedback::Feedback;
 use crate::follower::Follower;
 use crate::lanes::{Asked, Lanes};
 use crate::lifecycle::Farewells;
-use crate::limits::LANES;
+use crate::limits::{LANES, UNDER_WAY_MAX};
 use crate::methods::Calls;
 use crate::models::Models;
 use crate::refresher::Refresher;
+use crate::refreshes::Refreshes;
 use crate::sessions::Sessions;
 use crate::stripes::Stripes;
 use crate::throttle::{ThrottleConfig, Throttles};
@@ -94,7 +95,10 @@ pub(crate) struct Shared {
     pub(crate) throttles: Throttles,
     pub(crate) tokens: Tokens,
     pub(crate) trusted: Newest,
+    pub(crate) refreshes: Refreshes,
     stopping: watch::Sender<bool>,
+    /// Places for what is seen through.
+    under_way: Arc<Semaphore>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -121,7 +125,9 @@ impl Control {
             throttles: Throttles::new(&settings.throttles, Instant::now()),
             tokens: Tokens::new(),
             trusted: Newest::default(),
+            refreshes: Refreshes::default(),
             stopping: watch::Sender::new(false),
+            under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
             tasks: Mutex::default(),
             settings,
             store,
@@ -157,6 +163,8 @@ impl Control {
             follower.run(note, std::future::pending()).await;
         });
         let control = self.clone();
+        self.spawn(async move { control.answer_refreshes().await });
+        let control = self.clone();
         self.spawn(async move { control.shared.announcer.offer_again(announced_again).await });
         let control = self.clone();
         self.spawn(async move { control.keep_deadlines().await });
@@ -168,10 +176,28 @@ impl Control {
         self.spawn(async move { control.sweep_feedback().await });
     }
 
+    /// Does something to its end although whoever asked for it may go away, as an HTTP client does when its connection is lost: what was
+    /// written has to be told and timed as well.
+    pub(crate) async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, HubError>> + Send + 'static,
+    ) -> Result<T, HubError> {
+        let place = Arc::clone(&self.shared.under_way).try_acquire_owned().map_err(|_| HubError::UNAVAILABLE)?;
+        let (done, outcome) = oneshot::channel();
+        self.spawn(async move {
+            let _place = place;
+            // Whoever asked may have gone away.
+            drop(done.send(work.await));
+        });
+        // Dropped without an outcome when the executor stops.
+        outcome.await.unwrap_or(Err(HubError::UNAVAILABLE))
+    }
+
     /// Runs `work` until it is done or the executor stops.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut stopping = self.shared.stopping.subscribe();
         let mut tasks = self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
             // Whatever `work` waits for may be dropped: answers that were not given are not owed, and what a store was asked is whole
             // or not at all.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_control_command::{Delivery, Input, LockToken, Message, Queue, Take};
+use millrace_control_command::{Delivery, Input, LockToken, Message, Queue, Step, Take};
 use millrace_control_store::clock;
 use millrace_control_store::documents::{Collection, Scan};
 use millrace_control_store::error::RegistryError;
@@ -39,12 +39,29 @@ impl Control {
     /// Delivers what waits, if the device listens.
     pub(crate) async fn deliver(&self, device: &IdentityName) {
         let _turn = self.shared.queue_turns.turn(device.device_id()).await;
+        self.deliver_in_turn(device).await;
+    }
+
+    /// Likewise. The caller holds the device's turn.
+    pub(crate) async fn deliver_in_turn(&self, device: &IdentityName) {
         let Some(session) = self.listener(device) else { return };
         let step = self.change_queue(device, None, |draft| draft.apply(Input::Deliver(take(self, session.key)))).await;
-        // A failure is in the log; the next deadline or command tries again.
-        if let Ok(step) = step {
-            self.hand_over(device, session, step.delivered, None).await;
+        self.hand_over_or_retry(device, session, step).await;
+    }
+
+    /// Hands over what a step has locked. If there was no step it is tried again soon: nothing else might come for a long time.
+    async fn hand_over_or_retry(&self, device: &IdentityName, session: Session, step: Result<Step, HubError>) {
+        match step {
+            Ok(step) => self.hand_over(device, session, step.delivered, None).await,
+            // It is in the log.
+            Err(_) => self.retry_soon(device),
         }
+    }
+
+    /// Lets [`Self::settle`] look at the queue in a moment.
+    fn retry_soon(&self, device: &IdentityName) {
+        let soon = clock::now().0.saturating_add(SETTLE_PAUSE);
+        self.shared.deadlines.set(device.device_id(), Some(Timestamp(soon)));
     }
 
     /// A session has begun: no other holds anything, whatever locks say; and what waits is delivered.
@@ -57,9 +74,7 @@ impl Control {
                 if listens { draft.apply(Input::Deliver(take(self, session.key))) } else { Ok(()) }
             })
             .await;
-        if let Ok(step) = step {
-            self.hand_over(device, session, step.delivered, None).await;
-        }
+        self.hand_over_or_retry(device, session, step).await;
     }
 
     /// A session has ended: what it held waits again.
@@ -83,9 +98,7 @@ impl Control {
                 if listens { draft.apply(Input::Deliver(take(self, session.key))) } else { Ok(()) }
             })
             .await;
-        if let Ok(step) = step {
-            self.hand_over(device, session, step.delivered, None).await;
-        }
+        self.hand_over_or_retry(device, session, step).await;
     }
 
     /// Hands locked commands over, in order. The caller holds the device's turn. `own` is a message that need not be read.
@@ -100,8 +113,10 @@ impl Control {
             return;
         }
         let known = own.as_ref().map(|(sequence, _)| *sequence);
-        // What cannot be read is given back below, and tried again later.
-        let mut messages = self.bodies(device, &delivered, known).await.unwrap_or_default();
+        // What cannot be read is given back below, and tried again soon.
+        let read = self.bodies(device, &delivered, known).await;
+        let is_unread = read.is_err();
+        let mut messages = read.unwrap_or_default();
         messages.extend(own);
         let mut kept_back = Vec::new();
         for delivery in delivered {
@@ -122,6 +137,9 @@ impl Control {
             }
         }
         self.release(device, &kept_back).await;
+        if is_unread {
+            self.retry_soon(device);
+        }
     }
 
     /// Gives back what could not be handed over.

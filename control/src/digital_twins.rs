@@ -48,12 +48,12 @@ impl Control {
         operations: &Value,
     ) -> Result<String, HubError> {
         self.shared.throttles.pass(Operation::TwinUpdate).await?;
-        let changed = self
-            .change_twin(device, |twin, now| {
-                let patch = desired_patch(twin, self.model_of(twin).as_deref(), operations)?;
-                Ok(Some(twin.patch_service(if_match, &patch, now)?))
-            })
-            .await?;
+        let (control, if_match, operations) = (self.clone(), if_match.map(str::to_owned), operations.clone());
+        let decide = move |twin: &Twin, now: Timestamp| {
+            let patch = desired_patch(twin, control.model_of(twin).as_deref(), &operations)?;
+            Ok(Some(twin.patch_service(if_match.as_deref(), &patch, now)?))
+        };
+        let changed = self.change_twin_for_service(device, decide).await?;
         Ok(changed.map(|change| change.twin.etag()).unwrap_or_default())
     }
 

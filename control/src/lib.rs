@@ -29,6 +29,7 @@ pub mod policies;
 mod queries;
 mod queues;
 mod refresher;
+mod refreshes;
 mod requests;
 #[cfg(test)]
 mod samples;

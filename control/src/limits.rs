@@ -43,6 +43,12 @@ pub const REFRESH_PAUSE: Duration = Duration::from_millis(2);
 /// Method callers that wait for a device to connect, all devices together.
 pub const ARRIVALS_MAX: usize = 100_000;
 
+/// Changes of the service that are under way, those included whose makers have gone away. More are refused with "try later".
+pub const UNDER_WAY_MAX: usize = 16 * 1024;
+
+/// Sessions that wait for a look into the change log; more are told to come again.
+pub const REFRESHES_MAX: usize = 16 * 1024;
+
 /// Queues that time is let pass in at once, so that the store has many writes for one commit.
 pub const SETTLED_AT_ONCE: usize = 128;
 

@@ -32,10 +32,7 @@ impl Control {
         let Asked { from, name, request } = asked;
         events::request();
         match request {
-            Request::Refresh => {
-                self.shared.refresher.catch_up().await;
-                self.tell_stranger(from, ToDevice::Refreshed).await;
-            }
+            Request::Refresh => self.refresh_for(from).await,
             Request::Open { clean, model_id } => {
                 if let Err(refusal) = self.open(from, &name, clean, model_id.as_deref()).await {
                     self.tell_stranger(from, ToDevice::Refused(refusal)).await;
@@ -97,7 +94,8 @@ impl Control {
         if subscriptions.has(Subscription::Methods) {
             self.shared.calls.arrived(name);
         }
-        if kept.has_queue {
+        // A queue that came about since it was looked for has a deadline by now, or its command's sender sees this session.
+        if kept.has_queue || self.shared.deadlines.contains(name.device_id()) {
             self.session_opened(name, session).await;
         }
         Ok(())

@@ -45,7 +45,10 @@ impl Control {
         patch: &Value,
     ) -> Result<Value, HubError> {
         self.shared.throttles.pass(Operation::TwinUpdate).await?;
-        let changed = self.change_twin(name, |twin, now| Ok(Some(twin.patch_service(if_match, patch, now)?))).await?;
+        let (if_match, patch) = (if_match.map(str::to_owned), patch.clone());
+        let decide =
+            move |twin: &Twin, now: Timestamp| Ok(Some(twin.patch_service(if_match.as_deref(), &patch, now)?));
+        let changed = self.change_twin_for_service(name, decide).await?;
         self.changed_view(name, changed).await
     }
 
@@ -60,7 +63,10 @@ impl Control {
         body: &Value,
     ) -> Result<Value, HubError> {
         self.shared.throttles.pass(Operation::TwinUpdate).await?;
-        let changed = self.change_twin(name, |twin, now| Ok(Some(twin.replace_service(if_match, body, now)?))).await?;
+        let (if_match, body) = (if_match.map(str::to_owned), body.clone());
+        let decide =
+            move |twin: &Twin, now: Timestamp| Ok(Some(twin.replace_service(if_match.as_deref(), &body, now)?));
+        let changed = self.change_twin_for_service(name, decide).await?;
         self.changed_view(name, changed).await
     }
 
@@ -119,6 +125,16 @@ impl Control {
         Err(HubError::PRECONDITION)
     }
 
+    /// As [`Self::change_twin`], to its end although whoever asked may go away.
+    pub(crate) async fn change_twin_for_service(
+        &self,
+        name: &IdentityName,
+        decide: impl Fn(&Twin, Timestamp) -> Result<Option<Change>, HubError> + Send + Sync + 'static,
+    ) -> Result<Option<Change>, HubError> {
+        let (control, name) = (self.clone(), name.clone());
+        self.see_through(async move { control.change_twin(&name, decide).await }).await
+    }
+
     /// The service's view of a twin as its own change has left it, whatever others have made of it since.
     async fn changed_view(&self, name: &IdentityName, changed: Option<Change>) -> Result<Value, HubError> {
         let record = self.record(name).await?;
@@ -147,6 +163,8 @@ impl Control {
 
     /// Answers a device that asks for its twin.
     pub(crate) async fn answer_twin(&self, name: &Arc<IdentityName>, session: SessionKey, request_id: Box<str>) {
+        // What it is told of desired properties meanwhile would be newer than this answer, and come before it.
+        let _turn = self.shared.twin_turns.turn(&**name).await;
         let twin = match self.shared.throttles.try_pass(Operation::TwinRead) {
             Ok(()) => self.device_twin(name).await,
             Err(error) => Err(error),

@@ -27,10 +27,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 static NEXT_SESSION: AtomicU32 = AtomicU32::new(1);
 
-/// Documents that can be out of reach.
+/// Documents that can be out of reach, in part or altogether, or slow to answer.
 pub(crate) struct FlakyDocuments {
     inner: Arc<SqliteStore>,
     pub(crate) is_failing: AtomicBool,
+    /// Several at once cannot be read.
+    pub(crate) cannot_read_many: AtomicBool,
+    /// Batches that were handed over.
+    pub(crate) batches: AtomicUsize,
+    held: Mutex<Option<Collection>>,
+    is_holding: AtomicBool,
+    let_go: Notify,
 }
 
 /// What was told to whom.
@@ -94,6 +101,16 @@ pub(crate) fn subscriptions(kinds: &[Subscription]) -> Subscriptions {
     kinds.iter().fold(Subscriptions::default(), |all, &kind| all.with(Subscriptions::one(kind, true)))
 }
 
+/// Waits until something has come about.
+pub(crate) async fn until(has_come: impl Fn() -> bool) {
+    let waiting = async {
+        while !has_come() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("it never comes about"));
+}
+
 impl Hub {
     pub(crate) async fn new() -> Self {
         Self::with(Settings::default()).await
@@ -118,7 +135,7 @@ impl Hub {
         intake.is_full.store(intake_is_full, Ordering::SeqCst);
         let changes = Arc::<Mutex<Vec<Change>>>::default();
         let noted = Arc::clone(&changes);
-        let documents = Arc::new(FlakyDocuments { inner: Arc::clone(&store), is_failing: AtomicBool::new(false) });
+        let documents = Arc::new(FlakyDocuments::over(Arc::clone(&store)));
         let parts = Parts {
             store: registry,
             documents: Arc::<FlakyDocuments>::clone(&documents),
@@ -148,11 +165,15 @@ impl Hub {
         name
     }
 
+    /// Somebody who has asked for nothing yet.
+    pub(crate) fn stranger(&self, name: Arc<IdentityName>) -> Device<'_> {
+        let slot = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
+        Device { hub: self, name, key: SessionKey { shard: 0, slot, generation: 1 } }
+    }
+
     /// A session that was let in; `Opened` is still to be read.
     pub(crate) fn opening<'a>(&'a self, name: &IdentityName, clean: bool, model_id: Option<&str>) -> Device<'a> {
-        let slot = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
-        let key = SessionKey { shard: 0, slot, generation: 1 };
-        let device = Device { hub: self, name: Arc::new(name.clone()), key };
+        let device = self.stranger(Arc::new(name.clone()));
         device.ask(Request::Open { clean, model_id: model_id.map(Into::into) });
         device
     }
@@ -254,6 +275,45 @@ impl Device<'_> {
 }
 
 impl FlakyDocuments {
+    fn over(inner: Arc<SqliteStore>) -> Self {
+        Self {
+            inner,
+            is_failing: AtomicBool::default(),
+            cannot_read_many: AtomicBool::default(),
+            batches: AtomicUsize::default(),
+            held: Mutex::default(),
+            is_holding: AtomicBool::default(),
+            let_go: Notify::default(),
+        }
+    }
+
+    /// What is read of this collection next is answered when it is let go, as it was when it was read.
+    pub(crate) fn hold_next(&self, collection: Collection) {
+        *self.held.lock().unwrap() = Some(collection);
+    }
+
+    /// Waits until something is held.
+    pub(crate) async fn holding(&self) {
+        until(|| self.is_holding.load(Ordering::SeqCst)).await;
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.let_go.notify_one();
+    }
+
+    /// Waits until another batch than these many was handed over.
+    pub(crate) async fn batches_beyond(&self, count: usize) {
+        until(|| self.batches.load(Ordering::SeqCst) > count).await;
+    }
+
+    async fn hold(&self, collection: Collection) {
+        let is_meant = self.held.lock().unwrap().take_if(|held| *held == collection).is_some();
+        if is_meant {
+            self.is_holding.store(true, Ordering::SeqCst);
+            self.let_go.notified().await;
+        }
+    }
+
     fn check(&self) -> Result<(), RegistryError> {
         if self.is_failing.load(Ordering::SeqCst) { Err(RegistryError::Busy) } else { Ok(()) }
     }
@@ -261,11 +321,24 @@ impl FlakyDocuments {
 
 impl Documents for FlakyDocuments {
     fn read<'a>(&'a self, key: &'a DocumentKey) -> PendingDocuments<'a, Option<Document>> {
-        Box::pin(async { self.check().map(|()| self.inner.read(key))?.await })
+        Box::pin(async {
+            let found = self.check().map(|()| self.inner.read(key))?.await;
+            self.hold(key.collection).await;
+            found
+        })
     }
 
     fn read_many<'a>(&'a self, keys: &'a [DocumentKey]) -> PendingDocuments<'a, Vec<Document>> {
-        Box::pin(async { self.check().map(|()| self.inner.read_many(keys))?.await })
+        Box::pin(async {
+            if self.cannot_read_many.load(Ordering::SeqCst) {
+                return Err(RegistryError::Busy);
+            }
+            let found = self.check().map(|()| self.inner.read_many(keys))?.await;
+            if let Some(key) = keys.first() {
+                self.hold(key.collection).await;
+            }
+            found
+        })
     }
 
     fn scan<'a>(&'a self, scan: &'a Scan) -> PendingDocuments<'a, Vec<Document>> {
@@ -277,7 +350,10 @@ impl Documents for FlakyDocuments {
     }
 
     fn apply(&self, batch: Batch) -> PendingDocuments<'_, Vec<i64>, ApplyError> {
-        Box::pin(async { self.check().map(|()| Documents::apply(&*self.inner, batch))?.await })
+        Box::pin(async {
+            self.batches.fetch_add(1, Ordering::SeqCst);
+            self.check().map(|()| Documents::apply(&*self.inner, batch))?.await
+        })
     }
 
     fn revision(&self, collection: Collection) -> PendingDocuments<'_, i64> {

@@ -8,6 +8,7 @@ mod harness;
 mod identities;
 mod methods;
 mod queries;
+mod races;
 mod random;
 mod sessions;
 mod twins;
