@@ -53,7 +53,7 @@ fn folder(package: &Value) -> Option<String> {
 }
 
 /// The members in the order of the root manifest.
-fn order() -> anyhow::Result<Vec<String>> {
+pub(crate) fn order() -> anyhow::Result<Vec<String>> {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml"))?;
     let (_, members) = manifest.split_once("members = [").context("no members")?;
     let (members, _) = members.split_once(']').context("no end of the members")?;

@@ -1,10 +1,12 @@
-//! What documents and sources promise: paths that ARCHITECTURE.md and README.md name exist, no source is over its size, nothing is left open.
+//! What documents and sources promise: paths that ARCHITECTURE.md and README.md name exist, every crate stands on the map, no source is over
+//! its size, nothing is left open.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::bail;
 
+use crate::layers;
 use crate::process::{output, root, say};
 
 /// Lines of one source file, tests in it included.
@@ -37,11 +39,19 @@ pub(crate) fn check() -> anyhow::Result<()> {
     for document in ["ARCHITECTURE.md", "README.md"] {
         wrong.extend(missing(&root, document)?);
     }
+    wrong.extend(unmapped(&root)?);
     if !wrong.is_empty() {
         bail!("prose:\n  {}", wrong.join("\n  "));
     }
     say("prose: documents and sources keep their promises");
     Ok(())
+}
+
+/// Crates that the map does not name.
+fn unmapped(root: &Path) -> anyhow::Result<Vec<String>> {
+    let map = std::fs::read_to_string(root.join("ARCHITECTURE.md"))?;
+    let crates = layers::order()?.into_iter().filter(|name| !map.contains(&format!("`{name}`")));
+    Ok(crates.map(|name| format!("ARCHITECTURE.md does not say what {name} is")).collect())
 }
 
 /// Paths in backquotes that do not exist. A path has a slash and no blank, and begins with a folder of the tree.
