@@ -44,7 +44,9 @@ const actions = {
     if (command.certificate) Object.assign(options, identity(command));
     if (command.model) options.modelId = command.model;
     if (command.keep_alive) options.keepalive = command.keep_alive;
-    await client.setOptions(options);
+    // The HTTP transport never says that it has taken them.
+    const taken = client.setOptions(options);
+    if (command.transport !== 'http') await taken;
     client.on('connect', () => say({ event: 'connected' }));
     client.on('disconnect', () => say({ event: 'disconnected' }));
     client.on('error', (error) => say({ event: 'error', text: String(error) }));

@@ -18,8 +18,13 @@ const made = new Map();
 async function call(command) {
   if (!made.has(command.client)) made.set(command.client, makers[command.client](command.connection_string));
   const client = made.get(command.client);
-  const result = await client[command.name](...(command.arguments || []));
+  // With a callback, because some of the SDK's methods answer no promise.
+  const result = await called((done) => client[command.name](...(command.arguments || []), done));
   return plain(result && result.responseBody !== undefined ? result.responseBody : result);
+}
+
+function called(ask) {
+  return new Promise((resolve, reject) => ask((error, result) => (error ? reject(error) : resolve(result))));
 }
 
 // All rows of a query, page by page, and how many pages there were.
@@ -29,9 +34,10 @@ async function query(command) {
   const rows = [];
   let pages = 0;
   do {
-    const page = await asked.next();
+    // The form without a callback begins at the first page each time.
+    const page = await called((done) => asked.next(done));
     pages += 1;
-    rows.push(...plain(page.result));
+    rows.push(...plain(page));
   } while (asked.hasMoreResults);
   return { rows, pages };
 }

@@ -1,11 +1,13 @@
 //! Unmodified device SDKs of Python and Node, over MQTT and MQTT over WebSocket: twins, methods, commands, reconnection.
 //! - Shape: one scenario for all; where an SDK behaves in its own way, the scenario says so.
 
-use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
 use millrace_tests::driver::Driver;
-use millrace_tests::hub::Hub;
+use millrace_tests::hub::{Hub, PATIENCE};
 use millrace_tests::sdk::{Sdk, Service};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Which loopback address a test's hub has: the test's number, and the SDK's.
 fn number(test: u8, sdk: Sdk) -> u8 {
@@ -27,6 +29,24 @@ fn scene(test: u8, sdk: Sdk) -> Result<Scene> {
     let device = sdk.connect(&hub, json!({"connection_string": connection_string}))?;
     let service = Service::python(&hub, "iothubowner")?;
     Ok(Scene { hub, device, service, connection_string })
+}
+
+/// Waits until the hub says so; SDKs tell their applications in different ways, and Node not at all when it connects again.
+fn is_connected(service: &mut Service, wanted: bool) -> Result<()> {
+    let wanted = if wanted { "Connected" } else { "Disconnected" };
+    twin_until(service, wanted, |twin| twin["connectionState"] == wanted)
+}
+
+fn twin_until(service: &mut Service, what: &str, holds: impl Fn(&Value) -> bool) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let twin = service.call("registry", "get_twin", json!(["d1"]))?;
+        if holds(&twin) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "waited in vain for: {what}: {twin}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn twin_goes_both_ways(sdk: Sdk) -> Result<()> {
@@ -71,9 +91,8 @@ fn methods_are_called_and_answered(sdk: Sdk) -> Result<()> {
     device.ask("listen", json!({"to": ["methods"]}))?;
     // Node subscribes behind our back.
     let mut answer = service.call("registry", "invoke_device_method", method("reboot", 10));
-    let patience = std::time::Instant::now() + millrace_tests::hub::PATIENCE;
-    while answer.as_ref().is_err_and(|error| error.to_string().contains("404")) && std::time::Instant::now() < patience
-    {
+    let patience = Instant::now() + PATIENCE;
+    while answer.as_ref().is_err_and(|error| error.to_string().contains("404")) && Instant::now() < patience {
         answer = service.call("registry", "invoke_device_method", method("reboot", 10));
     }
     let answer = answer?;
@@ -107,7 +126,10 @@ fn commands_wait_for_the_device(sdk: Sdk) -> Result<()> {
     let first = device.event("command")?;
     assert_eq!((first["body"].as_str(), first["message_id"].as_str()), (Some("first"), Some("m 1")));
     assert_eq!(first["properties"]["k x"], "v=1/&", "{first}");
-    assert_eq!(first["ack"], "full");
+    if sdk.is_python() {
+        // Node leaves it among the properties, or out.
+        assert_eq!(first["ack"], "full");
+    }
     hub.operate(&["command", "send", "d1", "second"])?;
     assert_eq!(device.event("command")?["body"], "second");
     hub.wait("the feedback", |hub| Ok(hub.operate(&["command", "feedback"])?.contains("m 1")))?;
@@ -120,11 +142,13 @@ fn a_restarted_hub_still_knows_the_subscriptions(sdk: Sdk) -> Result<()> {
     device.ask("listen", json!({"to": ["desired", "methods", "commands"]}))?;
     hub.operate(&["command", "send", "d1", "before"])?;
     assert_eq!(device.event("command")?["body"], "before");
+    // Killed before it has noted the acknowledgement, the hub would rightly deliver it again.
+    let is_taken = |twin: &Value| twin["cloudToDeviceMessageCount"] == 0;
+    twin_until(&mut service, "the command to be taken", is_taken)?;
     hub.kill()?;
-    device.event("disconnected")?;
     hub.start_again()?;
     // Python never subscribes again; Node does for some.
-    device.event("connected")?;
+    is_connected(&mut service, true)?;
     hub.operate(&["command", "send", "d1", "after"])?;
     assert_eq!(device.event("command")?["body"], "after");
     let patch = json!({"model": "Twin", "of": {"properties": {"desired": {"after": true}}}});
@@ -140,11 +164,11 @@ fn a_restarted_hub_still_knows_the_subscriptions(sdk: Sdk) -> Result<()> {
 }
 
 fn a_disabled_device_is_sent_away_and_comes_back(sdk: Sdk) -> Result<()> {
-    let Scene { mut hub, mut device, connection_string, .. } = scene(26, sdk)?;
+    let Scene { mut hub, mut device, mut service, connection_string } = scene(26, sdk)?;
     device.ask("send", json!({"body": "one", "message_id": "m1"}))?;
     device.ask("listen", json!({"to": ["commands"]}))?;
     hub.device(&["disable", "d1"])?;
-    device.event("disconnected")?;
+    is_connected(&mut service, false)?;
     drop(device);
     let mut again = sdk.start(&hub)?;
     again.ask(
