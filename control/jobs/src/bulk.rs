@@ -1,16 +1,20 @@
 //! Many identities created, changed or deleted in one call: `POST /devices`, and the lines of an import.
 //! - Source: Azure IoT Hub, ExportImportDevice with its import modes.
-//! - Invariants: each identity succeeds or fails for itself. Order is kept. A row of creations is one transaction of the store, because
+//! - Invariants: each identity succeeds or fails for itself. What is about one device, modules included, is done in order. A row of creations is one transaction of the store, because
 //!   that is what an import consists of. What was done before an identity's step failed stays: an identity may be there without the
 //!   twin that was given with it, and the error says so.
 //! - Errors: of one identity in the answer; of the store, which concern all, as `Err`.
 
+use std::collections::HashSet;
+
+use futures_util::future::join_all;
 use millrace_control::Control;
 use millrace_control::hub_error;
 use millrace_control_store::registry::{Expected, IdentityName, Record};
 use millrace_model::HubError;
 use serde_json::{Map, Value, json};
 
+use crate::limits::APPLIED_AT_ONCE;
 use crate::shape::{BulkError, BulkIdentity, ImportMode, parse_etag, record_of, update_of};
 
 /// Applies them in order; answers what failed.
@@ -19,17 +23,44 @@ use crate::shape::{BulkError, BulkIdentity, ImportMode, parse_etag, record_of, u
 /// When the store failed.
 pub async fn apply(control: &Control, identities: &[BulkIdentity]) -> Result<Vec<BulkError>, HubError> {
     let mut errors = Vec::new();
-    for row in identities.chunk_by(|one, next| one.is_device_creation() && next.is_device_creation()) {
+    for row in identities.chunk_by(|one, next| one.is_device_creation() == next.is_device_creation()) {
         match row {
-            [identity] => {
-                if let Err(error) = apply_one(control, identity).await {
-                    errors.push(identity.failed(&error));
+            [first, _, ..] if first.is_device_creation() => errors.extend(create_all(control, row).await?),
+            _ => {
+                for row in unrelated(row) {
+                    errors.extend(apply_all(control, row).await);
                 }
             }
-            creations => errors.extend(create_all(control, creations).await?),
         }
     }
     Ok(errors)
+}
+
+/// Cuts where a device comes again, so that in each piece the order means nothing.
+fn unrelated(identities: &[BulkIdentity]) -> Vec<&[BulkIdentity]> {
+    let mut pieces = Vec::new();
+    let mut rest = identities;
+    while !rest.is_empty() {
+        let mut seen = HashSet::new();
+        let length = rest.iter().take_while(|identity| seen.insert(identity.id.as_str())).count();
+        let (piece, later) = rest.split_at(length.max(1));
+        pieces.push(piece);
+        rest = later;
+    }
+    pieces
+}
+
+/// Applies what is unrelated, so that the store has many writes for one commit.
+async fn apply_all(control: &Control, identities: &[BulkIdentity]) -> Vec<BulkError> {
+    let mut errors = Vec::new();
+    for some in identities.chunks(APPLIED_AT_ONCE) {
+        errors.extend(join_all(some.iter().map(|identity| applied(control, identity))).await.into_iter().flatten());
+    }
+    errors
+}
+
+async fn applied(control: &Control, identity: &BulkIdentity) -> Option<BulkError> {
+    apply_one(control, identity).await.err().map(|error| identity.failed(&error))
 }
 
 async fn apply_one(control: &Control, identity: &BulkIdentity) -> Result<(), HubError> {
@@ -93,14 +124,20 @@ async fn create_all(control: &Control, identities: &[BulkIdentity]) -> Result<Ve
     let taken = import.add(&records).await.map_err(|error| hub_error(&error))?;
     import.commit().await.map_err(|error| hub_error(&error))?;
     control.refresh().await;
-    for (position, (identity, record)) in good.into_iter().zip(&records).enumerate() {
-        if taken.contains(&position) {
-            errors.push(identity.failed(&HubError::DEVICE_EXISTS));
-        } else if let Err(error) = write_twin(control, &record.name, identity).await {
-            errors.push(identity.failed(&error));
-        }
+    let taken: HashSet<usize> = taken.into_iter().collect();
+    let (refused, created): (Vec<_>, Vec<_>) =
+        good.iter().zip(&records).enumerate().partition(|(position, _)| taken.contains(position));
+    errors.extend(refused.iter().map(|(_, (identity, _))| identity.failed(&HubError::DEVICE_EXISTS)));
+    for some in created.chunks(APPLIED_AT_ONCE) {
+        let twins = some.iter().map(|(_, (identity, record))| completed(control, identity, record));
+        errors.extend(join_all(twins).await.into_iter().flatten());
     }
     Ok(errors)
+}
+
+/// Gives a created device the twin that was given with it.
+async fn completed(control: &Control, identity: &BulkIdentity, record: &Record) -> Option<BulkError> {
+    write_twin(control, &record.name, identity).await.err().map(|error| identity.failed(&error))
 }
 
 impl BulkIdentity {
@@ -186,6 +223,14 @@ mod tests {
         assert_eq!(identity(exported).twin(), None);
         assert_eq!(identity(json!({"id": "d"})).import_mode, ImportMode::CreateOrUpdate);
         assert_eq!(identity(json!({"id": "d", "tags": [1]})).twin(), Some(json!({"tags": [1]})), "refused by the twin");
+    }
+
+    #[test]
+    fn what_is_about_one_device_is_kept_in_order() {
+        let all: Vec<BulkIdentity> = ["a", "b", "a", "c", "b", "b"].map(|id| identity(json!({"id": id}))).into();
+        let ids = |piece: &[BulkIdentity]| piece.iter().map(|one| one.id.clone()).collect::<String>();
+        assert_eq!(unrelated(&all).into_iter().map(ids).collect::<Vec<_>>(), ["ab", "acb", "b"]);
+        assert!(unrelated(&[]).is_empty());
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub const ATTEMPTS_MAX: usize = 16;
 /// Identities in one `POST /devices`.
 pub const BULK_IDENTITIES_MAX: usize = 100;
 
+/// Identities of a bulk call or an import that are worked on at the same time.
+pub const APPLIED_AT_ONCE: usize = 50;
+
 /// Lines of an import that are worked on together.
 pub const IMPORT_LINES_PER_STEP: usize = 200;
 
@@ -73,6 +76,9 @@ pub const DEPLOYMENT_MODULES_MAX: usize = 50;
 
 /// Twins that are read at a time when all of them are compared with the configurations.
 pub const TWINS_PER_STEP: usize = 500;
+
+/// Twins that are changed at the same time when configurations are applied.
+pub const FOLLOWED_AT_ONCE: usize = 50;
 
 /// Identities whose change waits to be compared with the configurations; more are left to the next round.
 pub const HINTS_MAX: usize = 10_000;

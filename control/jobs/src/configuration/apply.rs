@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::content::{Content, Settings};
 use super::plan::{Plan, desired_of};
-use crate::events;
 use crate::jobs::Jobs;
 use crate::shape::new_keys;
 
@@ -30,7 +29,6 @@ impl Jobs {
         if let Some(deployment) = plan.deployment {
             self.deploy(name, &deployment.content().modules).await?;
         }
-        events::twin_compared(is_changed);
         Ok(is_changed)
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use millrace_control::{Row, hub_error};
 use millrace_control_query::Source;
 use millrace_control_store::documents::{Collection, DocumentKey, Precondition, Write};
@@ -24,7 +25,7 @@ use super::plan::Plan;
 use crate::documents;
 use crate::events;
 use crate::jobs::Jobs;
-use crate::limits::{HINTS_MAX, TWINS_PER_STEP};
+use crate::limits::{FOLLOWED_AT_ONCE, HINTS_MAX, TWINS_PER_STEP};
 
 /// Changes of identities that are looked at in one step.
 const CHANGES_PER_STEP: usize = 1_000;
@@ -233,21 +234,41 @@ impl Jobs {
         rows: &[Row],
         mut counts: Option<&mut HashMap<String, Counts>>,
     ) -> Result<(), HubError> {
-        for (key, row) in rows {
-            let Some(name) = name_of(key) else { continue };
-            let plan = Plan::of(configurations, source, row);
-            match self.follow(&name, &plan, row).await {
-                Ok(_) => {}
-                Err(error) if error.status == HubError::UNAVAILABLE.status => return Err(error),
-                // Its identity may be gone by now, or a twin may have no room.
-                Err(error) => {
-                    let applied = plan.own.or(plan.deployment).map(Configuration::id);
-                    events::not_applied(applied.unwrap_or_default(), &error);
+        for some in rows.chunks(FOLLOWED_AT_ONCE) {
+            let followed = join_all(some.iter().map(|row| self.compare_one(configurations, source, row))).await;
+            for (one, (_, row)) in followed.into_iter().zip(some) {
+                let Some((name, plan, followed)) = one else { continue };
+                Self::note_outcome(&plan, followed)?;
+                if let Some(counts) = counts.as_deref_mut() {
+                    count_matches(configurations, source, row, counts);
+                    self.count(&name, &plan, counts).await?;
                 }
             }
-            if let Some(counts) = counts.as_deref_mut() {
-                count_matches(configurations, source, row, counts);
-                self.count(&name, &plan, counts).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare_one<'a>(
+        &self,
+        configurations: &'a [Configuration],
+        source: Source,
+        (key, row): &Row,
+    ) -> Option<(IdentityName, Plan<'a>, Result<bool, HubError>)> {
+        let name = name_of(key)?;
+        let plan = Plan::of(configurations, source, row);
+        let followed = self.follow(&name, &plan, row).await;
+        Some((name, plan, followed))
+    }
+
+    /// A twin that could not be changed is left to the next round, unless the store is away, which ends this one.
+    fn note_outcome(plan: &Plan<'_>, followed: Result<bool, HubError>) -> Result<(), HubError> {
+        match followed {
+            Ok(is_changed) => events::twin_compared(is_changed),
+            Err(error) if error.status == HubError::UNAVAILABLE.status => return Err(error),
+            // Its identity may be gone by now, or a twin may have no room.
+            Err(error) => {
+                let applied = plan.own.or(plan.deployment).map(Configuration::id);
+                events::not_applied(applied.unwrap_or_default(), &error);
             }
         }
         Ok(())
