@@ -112,6 +112,7 @@ impl Shard {
                 return;
             };
             let delivery = dialogue.next_delivery();
+            let has_waited_for_window = delivery.is_none();
             let Some(what) = delivery.or_else(|| dialogue.next_command()) else {
                 return dialogue.trim();
             };
@@ -121,7 +122,10 @@ impl Shard {
                     if let Some(dialogue) = self.connection(key).and_then(Connection::dialogue) {
                         dialogue.put_back(command);
                     }
-                    return;
+                    // What waits only for the socket does not wait for the client's acknowledgements.
+                    if has_waited_for_window {
+                        return;
+                    }
                 }
                 Err(reason) => return self.close(key, &reason),
             }

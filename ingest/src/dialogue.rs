@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use millrace_model::door::{Subscriptions, ToDevice};
 
+use crate::events;
 use crate::limits::{
     COMMANDS_WAITING_MAX, DELIVERIES_WAITING_MAX, DELIVERY_BYTES_WAITING_MAX, REQUEST_BYTES_MAX, REQUESTS_MAX,
 };
@@ -109,12 +110,19 @@ impl Dialogue {
         self.waiting.as_ref().is_some_and(|waiting| !waiting.commands.is_empty())
     }
 
-    /// The packet that has waited longest for the socket.
+    /// The packet that has waited longest for the socket. A command goes behind those that wait for the window, if there are any.
     pub(crate) fn next_delivery(&mut self) -> Option<ToDevice> {
-        let waiting = self.waiting.as_deref_mut()?;
-        let what = waiting.deliveries.pop_front()?;
-        waiting.delivery_bytes = waiting.delivery_bytes.saturating_sub(bytes(&what));
-        Some(what)
+        loop {
+            let waiting = self.waiting.as_deref_mut()?;
+            let what = waiting.deliveries.pop_front()?;
+            waiting.delivery_bytes = waiting.delivery_bytes.saturating_sub(bytes(&what));
+            if waiting.commands.is_empty() || !matches!(what, ToDevice::Command { .. }) {
+                return Some(what);
+            }
+            if !self.keep_command(what) {
+                events::delivery_dropped("window");
+            }
+        }
     }
 
     /// The command that has waited longest for the window.
@@ -213,5 +221,23 @@ mod tests {
         assert!(!dialogue.keep_delivery(desired(1, DELIVERY_BYTES_WAITING_MAX)));
         let commands = (0..1000).take_while(|version| dialogue.keep_command(desired(*version, 0))).count();
         assert_eq!(commands, COMMANDS_WAITING_MAX);
+    }
+
+    #[test]
+    fn commands_that_wait_for_the_socket_go_behind_those_that_wait_for_the_window() {
+        let command = |lock| ToDevice::Command { lock, bag: "".into(), body: Bytes::new() };
+        let mut dialogue = Dialogue::default();
+        for what in [command(1), command(2), desired(1, 0), command(3)] {
+            assert!(dialogue.keep_delivery(what));
+        }
+        let first = dialogue.next_delivery().unwrap();
+        assert!(matches!(first, ToDevice::Command { lock: 1, .. }));
+        dialogue.put_back(first);
+        assert!(matches!(dialogue.next_delivery(), Some(ToDevice::Desired { version: 1, .. })), "it needs no window");
+        assert!(dialogue.next_delivery().is_none());
+        for expected in 1..=3 {
+            let next = dialogue.next_command();
+            assert!(matches!(next, Some(ToDevice::Command { lock, .. }) if lock == expected), "{next:?}");
+        }
     }
 }
