@@ -1,5 +1,5 @@
-//! What documents and sources promise: paths that ARCHITECTURE.md and README.md name exist, every crate stands on the map, no source is over
-//! its size, nothing is left open.
+//! What documents and sources promise: paths that ARCHITECTURE.md and README.md name exist, and so do files that any document links to; every
+//! crate stands on the map, no source is over its size, nothing is left open.
 
 use std::path::Path;
 use std::process::Command;
@@ -36,6 +36,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
         }
         wrong.extend(LEFT_OPEN.iter().filter(|open| text.contains(*open)).map(|open| format!("{file} holds {open}")));
     }
+    for document in files.lines().filter(|file| file.ends_with(".md") && root.join(file).exists()) {
+        wrong.extend(dead_links(&root, document)?);
+    }
     for document in ["ARCHITECTURE.md", "README.md"] {
         wrong.extend(missing(&root, document)?);
     }
@@ -45,6 +48,19 @@ pub(crate) fn check() -> anyhow::Result<()> {
     }
     say("prose: documents and sources keep their promises");
     Ok(())
+}
+
+/// Links to files that do not exist, seen from the document's own folder.
+fn dead_links(root: &Path, document: &str) -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read_to_string(root.join(document))?;
+    let path = root.join(document);
+    let folder = path.parent().unwrap_or(root);
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    let files = targets.filter(|target| !target.is_empty() && !target.contains(':'));
+    Ok(files
+        .filter(|target| !folder.join(target).exists())
+        .map(|target| format!("{document} links to {target}, which does not exist"))
+        .collect())
 }
 
 /// Crates that the map does not name.
