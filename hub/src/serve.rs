@@ -17,6 +17,7 @@ mod provisioning;
 mod publisher;
 mod registry;
 mod reload;
+mod road;
 mod telemetry;
 
 use anyhow::Context as _;

@@ -4,10 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millrace_control::{ControlConfig, RegistryConfig, ThrottleConfig};
-use millrace_control_command::CommandConfig;
-use millrace_control_files::FilesConfig;
-use millrace_control_provisioning::ProvisioningConfig;
 use millrace_ingest::{AcknowledgeLevel, IngestConfig, ListenerConfig, QuotasConfig, Transport};
 use millrace_ingest_https::HttpsConfig;
 use millrace_journal::JournalConfig;
@@ -18,10 +14,11 @@ use millrace_sinks_parquet::ParquetConfig;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::control::ControlSections;
 use super::document::{Document, Problem};
 use super::sections::{
-    AdminSection, DatabaseSection, DeadLetterSection, HubSection, IngestSection, ListenerSection, LogSection,
-    ShutdownSection, TlsSection,
+    AdminSection, DeadLetterSection, HubSection, IngestSection, ListenerSection, LogSection, ShutdownSection,
+    TlsSection,
 };
 
 /// The endpoint that exists without being named in the configuration.
@@ -80,16 +77,9 @@ pub(crate) struct Config {
     /// Nobody asked for HTTPS: where the system does not allow the standard port, the hub goes on without.
     pub(crate) is_https_default: bool,
     pub(crate) admin: Option<SocketAddr>,
-    pub(crate) database: DatabaseSection,
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) journal: JournalConfig,
-    pub(crate) registry: RegistryConfig,
-    pub(crate) control: ControlConfig,
-    pub(crate) commands: CommandConfig,
-    pub(crate) throttles: ThrottleConfig,
-    pub(crate) files: FilesConfig,
-    pub(crate) jobs: millrace_control_jobs::Settings,
-    pub(crate) provisioning: ProvisioningConfig,
+    pub(crate) control: ControlSections,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) routing: RoutingConfig,
     pub(crate) dead_letter_bytes_max: u64,
@@ -106,40 +96,18 @@ impl Config {
         let mqtts: ListenerSection = document.section("mqtts");
         let mut https: HttpsConfig = document.section("https");
         let admin: AdminSection = document.section("admin");
-        let database: DatabaseSection = document.section("database");
         let tls: TlsSection = document.section("tls");
         let ingest: IngestSection = document.section("ingest");
         let journal: JournalConfig = document.section("journal");
-        let registry: RegistryConfig = document.section("registry");
-        let control: ControlConfig = document.section("control");
-        let commands: CommandConfig = document.section("commands");
-        let throttles: ThrottleConfig = document.section("throttles");
         let quotas: QuotasConfig = document.section("quotas");
-        let files: FilesConfig = document.section("files");
-        let jobs = millrace_control_jobs::Settings {
-            jobs: document.section("jobs"),
-            configurations: document.section("configurations"),
-        };
-        let provisioning: ProvisioningConfig = document.section("provisioning");
+        let control = ControlSections::take(&mut document);
         let shutdown: ShutdownSection = document.section("shutdown");
         let dead_letter: DeadLetterSection = document.section("dead_letter");
         let log: LogSection = document.section("log");
         let endpoints = endpoints(&mut document);
         let routing = routing(&mut document, &endpoints, &hub.name);
         check_all(&mut document, &hub, &journal, &log, &ingest);
-        let of_parts = [
-            registry.validate(),
-            https.validate(),
-            control.validate(),
-            commands.validate(),
-            throttles.validate(),
-            quotas.validate(),
-            files.validate(),
-            jobs.jobs.validate(),
-            jobs.configurations.validate(),
-            provisioning.validate(),
-        ];
-        document.problems.extend(of_parts.into_iter().flatten().map(Problem::new));
+        document.problems.extend([https.validate(), quotas.validate()].concat().into_iter().map(Problem::new));
         if shutdown.drain_seconds > DRAIN_SECONDS_MAX {
             document
                 .problems
@@ -175,16 +143,9 @@ impl Config {
             https,
             is_https_default,
             admin,
-            database,
             certificate,
             journal,
-            registry,
             control,
-            commands,
-            throttles,
-            files,
-            jobs,
-            provisioning,
             endpoints,
             routing,
             dead_letter_bytes_max: dead_letter.bytes_max,

@@ -31,7 +31,17 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves for as long as the runtime lives.
-pub(crate) fn serve(listener: TcpListener, health: Arc<Health>, metrics: PrometheusHandle, service: Router) {
+pub(crate) fn serve(
+    listener: TcpListener,
+    health: Arc<Health>,
+    metrics: PrometheusHandle,
+    service: Router,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "admin: /metrics, /healthz, /readyz, and the service API");
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "the admin listener has no TLS and is open to others: put a proxy with TLS before it");
+    }
     let upkeep = metrics.clone();
     drop(tokio::spawn(async move {
         let mut interval = tokio::time::interval(UPKEEP);
@@ -51,6 +61,7 @@ pub(crate) fn serve(listener: TcpListener, health: Arc<Health>, metrics: Prometh
             tracing::error!(%error, "the admin listener ended");
         }
     }));
+    Ok(())
 }
 
 async fn render(State(admin): State<Admin>) -> impl IntoResponse {

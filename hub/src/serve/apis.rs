@@ -5,22 +5,15 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use millrace_control_files::{Files, FilesConfig};
-use millrace_control_jobs::{Containers, Jobs, Settings};
+use millrace_control_files::Files;
+use millrace_control_jobs::{Containers, Jobs};
 use millrace_control_provisioning::ProvisioningApi;
 use millrace_control_rest::ServiceState;
 use millrace_ingest::Doorway;
 use millrace_ingest_https::{ControlSide, DeviceApi};
 
 use super::registry::Registry;
-
-/// Settings that they need.
-pub(crate) struct ApiConfig {
-    pub(crate) files: FilesConfig,
-    pub(crate) jobs: Settings,
-    pub(crate) host_names: Vec<String>,
-    pub(crate) token_skew_seconds: u64,
-}
+use crate::config::ControlSections;
 
 /// See the module's documentation.
 pub(crate) struct Apis {
@@ -32,24 +25,25 @@ pub(crate) struct Apis {
 
 impl Apis {
     pub(crate) async fn open(
-        config: ApiConfig,
+        config: ControlSections,
+        host_names: &[String],
         path: &Path,
         registry: &Registry,
         provisioning: Option<ProvisioningApi>,
         doorway: &Doorway,
     ) -> anyhow::Result<Self> {
-        let host = config.host_names.first().map_or("localhost", String::as_str).to_owned();
+        let host = host_names.first().map_or("localhost", String::as_str).to_owned();
         let control = &registry.control;
         let files = Files::open(config.files, Arc::clone(control.documents()), path, &host).await;
         let files = files.context("cannot open the store for file uploads")?;
         // It goes on until the runtime ends.
         drop(tokio::spawn(Arc::clone(&files).run(std::future::pending())));
         let other_hosts = config.jobs.jobs.container_hosts.clone();
-        let containers = Containers::new(Some(Arc::clone(files.store())), config.host_names.clone(), other_hosts);
+        let containers = Containers::new(Some(Arc::clone(files.store())), host_names.to_vec(), other_hosts);
         let jobs = Jobs::start(config.jobs, control.clone(), containers).await.context("cannot start jobs")?;
         let device = DeviceApi {
-            directory: Arc::clone(control.directory()) as _,
-            host_names: config.host_names.into(),
+            directory: control.directory().clone(),
+            host_names: host_names.into(),
             intake: Arc::new(doorway.clone()),
             commands: Arc::new(ControlSide { control: control.clone(), refresher: registry.refresher.clone() }),
             files: Some(Arc::clone(&files)),
@@ -60,7 +54,7 @@ impl Apis {
             files: Some(Arc::clone(&files)),
             policies: Arc::clone(&registry.policies),
             host_name: host.into(),
-            token_skew_seconds: config.token_skew_seconds,
+            token_skew_seconds: config.registry.token_skew_seconds,
         };
         Ok(Self { device, service, files, provisioning })
     }

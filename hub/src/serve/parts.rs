@@ -11,18 +11,19 @@ use millrace_control::Control;
 use millrace_ingest::{Doorway, Ingest, Listeners, Transport, Wiring};
 use millrace_ingest_https::Security;
 use millrace_journal::Journal;
-use millrace_model::{DeadLetter, ShardId};
-use millrace_router::{DeadLetters, DriverHandle, RouteTable, Routes, Trimmer};
+use millrace_router::{DriverHandle, Trimmer};
 use rustls::ServerConfig;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::apis::{ApiConfig, Apis};
+use super::apis::Apis;
 use super::data_directory::DataDirectory;
 use super::health::Health;
 use super::https::Serving;
 use super::registry::Registry;
 use super::reload::{Exchangeable, Source, Stamp, stamps};
-use super::{admin, certificates, descriptors, endpoints, https, provisioning, telemetry};
+use super::road::Road;
+use super::{admin, certificates, descriptors, https, provisioning, telemetry};
 use crate::config::Config;
 
 /// How often the configuration file is looked at.
@@ -53,6 +54,27 @@ pub(crate) struct Hub {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopped(&'static str);
 
+/// Everything that listens, bound before anything is started, so that a port already taken is found at once.
+struct Sockets {
+    listeners: Listeners,
+    admin: Option<TcpListener>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    https: https::Bound,
+}
+
+impl Sockets {
+    async fn bind(config: &Config, data_directory: &DataDirectory) -> anyhow::Result<Self> {
+        let listeners = Listeners::bind(&config.ingest)?;
+        let admin = match config.admin {
+            Some(address) => Some(admin::bind(address).await?),
+            None => None,
+        };
+        let tls = tls(config, data_directory)?;
+        let https = https::bind(&config.https, config.is_https_default, tls.clone().map(Security::Tls)).await?;
+        Ok(Self { listeners, admin, tls, https })
+    }
+}
+
 impl Hub {
     /// Builds and starts everything.
     pub(crate) async fn start(mut config: Config, data_directory: &Path, source: Source) -> anyhow::Result<Self> {
@@ -61,68 +83,36 @@ impl Hub {
         let path = data_directory.path().to_owned();
         let metrics = telemetry::start()?;
         descriptors::provide(&mut config);
-        let listeners = Listeners::bind(&config.ingest)?;
-        let admin_listener = match config.admin {
-            Some(address) => Some(admin::bind(address).await?),
-            None => None,
-        };
-        let tls = tls(&config, &data_directory)?;
-        let https = https::bind(&config.https, config.is_https_default, tls.clone().map(Security::Tls)).await?;
+        let Sockets { listeners, admin, tls, https } = Sockets::bind(&config, &data_directory).await?;
         let host_names = config.ingest.host_names.clone();
         let host = host_names.first().map_or("localhost", String::as_str);
         let doorway = Doorway::open(config.ingest.shards).context("cannot prepare the shards")?;
         let registry = Registry::open(&path, &config, host, &doorway).await?;
         let control = registry.control.clone();
-        let provisioning = provisioning::start(&config.provisioning, &path, host, &control, &doorway).await?;
-        let journals = open_journals(&config, &data_directory)?;
-        let letters = DeadLetters::open(&data_directory.part("dead-letter")?, config.dead_letter_bytes_max);
-        let dead_letters: Arc<dyn DeadLetter> = Arc::new(letters.context("cannot open the dead letters")?);
-        let names: Vec<String> = config.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect();
-        let routes = Arc::new(Routes::new(table(&config, &names)?, Arc::clone(&dead_letters)));
-        let drivers = endpoints::start_all(&endpoints::Surroundings {
-            data_directory: &path,
-            journals: &journals,
-            routes: &routes,
-            dead_letters: &dead_letters,
-            endpoints: &config.endpoints,
-        })?;
-        let kafka = endpoints::kafka_watermarks(&config.endpoints, &drivers, journals.len());
-        let drivers = Arc::new(drivers);
-        let trimmer = Trimmer::start(journals.clone(), &drivers).context("cannot start the trimmer")?;
+        let provisioning = provisioning::start(&config.control.provisioning, &path, host, &control, &doorway).await?;
+        let road = Road::open(&config, &data_directory)?;
         announce(&listeners);
-        let wiring = Wiring {
-            directory: Arc::clone(control.directory()) as _,
-            tls: tls.clone(),
-            journals: journals.clone(),
-            control: Some(Arc::new(control.clone())),
-            provisioning: provisioning.clone().map(|api| Arc::new(api.provisioner) as _),
-            doorway: Some(doorway.clone()),
-            kafka,
-        };
+        let mut wiring = Wiring::telemetry(control.directory().clone(), road.journals.clone());
+        wiring.tls.clone_from(&tls);
+        wiring.control = Some(Arc::new(control.clone()));
+        if let Some(api) = &provisioning {
+            wiring.provisioning = Some(Arc::new(api.provisioner.clone()));
+        }
+        wiring.doorway = Some(doorway.clone());
+        wiring.kafka.clone_from(&road.kafka);
         let ingest = Arc::new(Ingest::start(config.ingest, listeners, wiring).context("cannot start the shards")?);
         registry.watch(&ingest);
-        let api_config = ApiConfig {
-            files: config.files,
-            jobs: config.jobs,
-            host_names: host_names.clone(),
-            token_skew_seconds: config.registry.token_skew_seconds,
-        };
-        let apis = Apis::open(api_config, &path, &registry, provisioning, &doorway).await?;
+        let apis = Apis::open(config.control, &host_names, &path, &registry, provisioning, &doorway).await?;
         let https = https.serve(config.https, apis.public(), &doorway);
         let is_draining = Arc::new(AtomicBool::new(false));
-        if let Some(listener) = admin_listener {
-            let address = listener.local_addr()?;
-            tracing::info!(%address, "admin: /metrics, /healthz, /readyz, /devices");
-            if !address.ip().is_loopback() {
-                tracing::warn!(%address, "the admin listener has no TLS and is open to others: put a proxy with TLS before it");
-            }
-            let parts = (Arc::clone(&ingest), journals.clone(), Arc::clone(&drivers), Arc::clone(&is_draining));
-            let health = Arc::new(Health::new(parts.0, parts.1, parts.2, parts.3));
-            admin::serve(listener, health, metrics, apis.service());
+        if let Some(listener) = admin {
+            let of_road = (road.journals.clone(), Arc::clone(&road.drivers));
+            let health = Health::new(Arc::clone(&ingest), of_road.0, of_road.1, Arc::clone(&is_draining));
+            admin::serve(listener, Arc::new(health), metrics, apis.service())?;
         }
         let exchangeable = Exchangeable {
-            routes,
-            endpoints: names,
+            routes: road.routes,
+            endpoints: road.endpoints,
             hub_name: config.hub_name,
             tls,
             certificate: config.certificate,
@@ -134,9 +124,9 @@ impl Hub {
             https,
             apis,
             control,
-            journals,
-            drivers,
-            trimmer,
+            journals: road.journals,
+            drivers: road.drivers,
+            trimmer: road.trimmer,
             drain: config.drain,
             is_draining,
             exchangeable,
@@ -206,24 +196,4 @@ fn tls(config: &Config, data_directory: &DataDirectory) -> anyhow::Result<Option
         None => certificates::private(&data_directory.part("tls")?, &config.ingest.host_names)?,
     };
     Ok(Some(Arc::new(ArcSwap::new(server_config))))
-}
-
-/// Opens the journal of every shard, and those that an earlier, larger number of shards has left: they still hold messages.
-fn open_journals(config: &Config, data_directory: &DataDirectory) -> anyhow::Result<Vec<Journal>> {
-    let shards = config.ingest.shards.max(data_directory.shards()?);
-    let directory = data_directory.part("journal")?;
-    let open = |shard| {
-        // Offsets that a sink has gone past are never given again, even if the disk has lost the journal's end.
-        let floor = millrace_router::cursor::highest(data_directory.path(), ShardId(shard))?;
-        let opened = Journal::open_from(ShardId(shard), &directory, &config.journal, floor);
-        let (journal, _) = opened.with_context(|| format!("cannot open the journal of shard {shard}"))?;
-        Ok(journal)
-    };
-    (0..shards).map(open).collect()
-}
-
-fn table(config: &Config, endpoints: &[String]) -> anyhow::Result<RouteTable> {
-    let routing = &config.routing;
-    RouteTable::compile(&routing.routes, &routing.enrichments, &routing.fallback, endpoints, &config.hub_name)
-        .map_err(|errors| anyhow::anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }

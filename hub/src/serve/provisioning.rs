@@ -23,7 +23,7 @@ pub(crate) async fn start(
     let surroundings = Surroundings {
         documents: Arc::clone(control.documents()),
         doors: Arc::new(doorway.clone()),
-        book: Arc::clone(&local) as _,
+        book: local.clone(),
         host_name: host.to_owned(),
         registry: local,
     };

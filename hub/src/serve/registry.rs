@@ -31,18 +31,19 @@ impl Registry {
         announced.context("cannot save the host name")?;
         let policies = Arc::new(Policies::open(path).context("cannot open the hub's keys")?);
         let database = database(path, config).await?;
-        let (store, documents): (Arc<dyn Store>, Arc<dyn Documents>) = (Arc::<_>::clone(&database) as _, database as _);
-        let directory = Arc::new(RegistryDirectory::new(config.registry.identities_max, Arc::clone(&policies)));
-        let follower = Follower::start(Arc::clone(&store), Arc::clone(&directory), &config.registry)
+        let store: Arc<dyn Store> = database.clone();
+        let documents: Arc<dyn Documents> = database;
+        let directory = Arc::new(RegistryDirectory::new(config.control.registry.identities_max, Arc::clone(&policies)));
+        let follower = Follower::start(Arc::clone(&store), Arc::clone(&directory), &config.control.registry)
             .await
             .context("cannot load the registry")?;
         let refresher = follower.refresher();
         let sessions: Arc<OnceLock<Arc<Ingest>>> = Arc::default();
         let settings = Settings {
             hub_name: config.hub_name.clone(),
-            control: config.control.clone(),
-            commands: config.commands.clone(),
-            throttles: config.throttles.clone(),
+            control: config.control.control.clone(),
+            commands: config.control.commands.clone(),
+            throttles: config.control.throttles.clone(),
         };
         let parts = Parts {
             store,
@@ -66,7 +67,7 @@ impl Registry {
 
 /// SQLite in the data directory, or the PostgreSQL database whose URL a file holds.
 async fn database(path: &Path, config: &Config) -> anyhow::Result<Arc<dyn Database>> {
-    let url = match &config.database.url_file {
+    let url = match &config.control.database.url_file {
         None => None,
         Some(file) => {
             let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
