@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::process::{cargo, run, say};
+use crate::process::{cargo, root, run, say};
 use crate::{layers, prose};
 
 pub(crate) fn run_all() -> anyhow::Result<()> {
@@ -14,6 +14,7 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
     step("lints", start, || run(&mut with(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
     // End-to-end tests start the programs, which cargo does not build for another crate's tests.
     step("programs", start, || run(&mut with(&["build", "--workspace", "--bins"])))?;
+    step("deploy", start, || run(Command::new("python3").arg("deploy/check.py").current_dir(root())))?;
     step("tests", start, || run(&mut with(&["test", "--workspace", "--no-fail-fast"])))?;
     step("benches", start, || run(&mut with(&["test", "--package", "millrace-benches", "--benches"])))?;
     step("docs", start, || {
