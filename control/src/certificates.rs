@@ -179,6 +179,7 @@ impl Control {
 
     /// Makes anew what the doors judge chains by.
     pub(crate) async fn load_certificates(&self) -> Result<(), RegistryError> {
+        let _loading = self.shared.loading.lock().await;
         let (mut authorities, mut lists) = (HashMap::new(), Vec::new());
         for document in self.certificate_documents().await? {
             let Ok(stored) = decoded(&document) else { continue };

@@ -95,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) throttles: Throttles,
     pub(crate) tokens: Tokens,
     pub(crate) trusted: Newest,
+    /// Whoever makes a snapshot anew holds it from reading to replacing, so that none is replaced by an older one.
+    pub(crate) loading: tokio::sync::Mutex<()>,
     pub(crate) refreshes: Refreshes,
     stopping: watch::Sender<bool>,
     /// Places for what is seen through.
@@ -125,6 +127,7 @@ impl Control {
             throttles: Throttles::new(&settings.throttles, Instant::now()),
             tokens: Tokens::new(),
             trusted: Newest::default(),
+            loading: tokio::sync::Mutex::default(),
             refreshes: Refreshes::default(),
             stopping: watch::Sender::new(false),
             under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)),

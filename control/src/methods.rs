@@ -28,7 +28,15 @@ type Caller = oneshot::Sender<Result<MethodResult, HubError>>;
 /// Calls under way, and callers that wait for their device.
 pub(crate) struct Calls {
     table: Mutex<MethodTable<Caller>>,
-    arrivals: Mutex<HashMap<IdentityName, Awaited>>,
+    arrivals: Mutex<Arrivals>,
+}
+
+/// Callers that wait for devices to connect.
+#[derive(Default)]
+struct Arrivals {
+    devices: HashMap<IdentityName, Awaited>,
+    /// Of all devices together.
+    callers: usize,
 }
 
 /// A device that callers wait for.
@@ -144,17 +152,19 @@ impl Calls {
 
     /// A session listens to methods now.
     pub(crate) fn arrived(&self, name: &IdentityName) {
-        if let Some(awaited) = self.arrivals().get(name) {
+        if let Some(awaited) = self.arrivals().devices.get(name) {
             awaited.arrived.notify_waiters();
         }
     }
 
     fn wait_for<'a>(&'a self, name: &'a IdentityName) -> Result<Waiting<'a>, HubError> {
         let mut arrivals = self.arrivals();
-        if arrivals.len() >= ARRIVALS_MAX && !arrivals.contains_key(name) {
+        if arrivals.callers >= ARRIVALS_MAX {
             return Err(HubError::THROTTLED);
         }
-        let awaited = arrivals.entry(name.clone()).or_insert_with(|| Awaited { arrived: Arc::default(), callers: 0 });
+        arrivals.callers = arrivals.callers.saturating_add(1);
+        let none = || Awaited { arrived: Arc::default(), callers: 0 };
+        let awaited = arrivals.devices.entry(name.clone()).or_insert_with(none);
         awaited.callers = awaited.callers.saturating_add(1);
         Ok(Waiting { calls: self, name, arrived: Arc::clone(&awaited.arrived) })
     }
@@ -164,7 +174,7 @@ impl Calls {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn arrivals(&self) -> MutexGuard<'_, HashMap<IdentityName, Awaited>> {
+    fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -178,11 +188,31 @@ impl Drop for UnderWay<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut arrivals = self.calls.arrivals();
-        if let Some(awaited) = arrivals.get_mut(self.name) {
+        arrivals.callers = arrivals.callers.saturating_sub(1);
+        if let Some(awaited) = arrivals.devices.get_mut(self.name) {
             awaited.callers = awaited.callers.saturating_sub(1);
             if awaited.callers == 0 {
-                arrivals.remove(self.name);
+                arrivals.devices.remove(self.name);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::name;
+
+    #[test]
+    fn callers_that_wait_are_counted_also_when_they_wait_for_one_device() {
+        let calls = Calls::new(&CommandConfig::default());
+        let (one, other) = (name("one", None), name("other", None));
+        let mut waiting: Vec<_> = (0..ARRIVALS_MAX).map(|_| calls.wait_for(&one).ok().unwrap()).collect();
+        assert!(calls.wait_for(&one).is_err() && calls.wait_for(&other).is_err());
+        waiting.pop();
+        drop(calls.wait_for(&other).ok().unwrap());
+        waiting.clear();
+        let arrivals = calls.arrivals();
+        assert!(arrivals.devices.is_empty() && arrivals.callers == 0);
     }
 }

@@ -145,6 +145,7 @@ impl Control {
 
     /// Makes the snapshot anew.
     pub(crate) async fn load_models(&self) -> Result<(), RegistryError> {
+        let _loading = self.shared.loading.lock().await;
         let mut waiting = Vec::new();
         let mut scan = Scan { collection: Collection::Model, owner: None, after: None, count: ROWS_MAX };
         while waiting.len() < MODELS_MAX {

@@ -1,10 +1,15 @@
 //! Authorities: added, verified, in force.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use millrace_control::CertificateKind;
+use millrace_control_store::documents::Collection;
 use millrace_ingest::Directory;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use tokio::time::timeout;
 
-use crate::harness::{Hub, PATIENCE};
+use crate::harness::{Hub, PATIENCE, until};
 
 struct Authority {
     params: CertificateParams,
@@ -43,6 +48,40 @@ fn is_trusted(hub: &Hub, leaf: &rcgen::Certificate) -> bool {
 }
 
 #[tokio::test]
+async fn an_authority_that_was_deleted_does_not_come_back_for_a_moment() {
+    let hub = Hub::new().await;
+    hub.control.add_certificate("root", authority("root").pem.as_bytes(), true, None).await.unwrap();
+    // Somebody is still reading what there was.
+    hub.documents.hold_next_page(Collection::Certificate);
+    let revision = hub.control.trusted().revision;
+    let control = hub.control.clone();
+    let slow = tokio::spawn(async move {
+        let other = authority("other");
+        control.add_certificate("other", other.pem.as_bytes(), true, None).await.unwrap();
+    });
+    hub.documents.holding().await;
+    let before = hub.documents.batches.load(Ordering::SeqCst);
+    let control = hub.control.clone();
+    let deleting = tokio::spawn(async move { control.delete_certificate("root", None).await.unwrap() });
+    hub.documents.batches_beyond(before).await;
+    // Long enough for it to be done, if nothing keeps it waiting.
+    let mut deleting = std::pin::pin!(deleting);
+    let early = timeout(Duration::from_millis(300), deleting.as_mut()).await;
+    hub.documents.let_go();
+    slow.await.unwrap();
+    if early.is_err() {
+        deleting.await.unwrap();
+    }
+    // Each of the two has read once, and whoever looks for changes will.
+    until(|| {
+        let trusted = hub.control.trusted();
+        assert!(!trusted.certificates.contains_key("root"));
+        trusted.revision >= revision + 3
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_authority_counts_once_it_has_shown_its_key() {
     let hub = Hub::new().await;
     let root = authority("root");
@@ -78,9 +117,9 @@ async fn what_another_process_adds_counts_here_soon() {
     let root = authority("root");
     let leaf = root.sign("d");
     beside.control.add_certificate("root", root.pem.as_bytes(), true, None).await.unwrap();
-    tokio::time::timeout(PATIENCE, async {
+    timeout(PATIENCE, async {
         while !is_trusted(&hub, &leaf) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await

@@ -36,6 +36,7 @@ pub(crate) struct FlakyDocuments {
     /// Batches that were handed over.
     pub(crate) batches: AtomicUsize,
     held: Mutex<Option<Collection>>,
+    held_page: Mutex<Option<Collection>>,
     is_holding: AtomicBool,
     let_go: Notify,
 }
@@ -282,6 +283,7 @@ impl FlakyDocuments {
             cannot_read_many: AtomicBool::default(),
             batches: AtomicUsize::default(),
             held: Mutex::default(),
+            held_page: Mutex::default(),
             is_holding: AtomicBool::default(),
             let_go: Notify::default(),
         }
@@ -290,6 +292,11 @@ impl FlakyDocuments {
     /// What is read of this collection next is answered when it is let go, as it was when it was read.
     pub(crate) fn hold_next(&self, collection: Collection) {
         *self.held.lock().unwrap() = Some(collection);
+    }
+
+    /// Likewise the page that is read next.
+    pub(crate) fn hold_next_page(&self, collection: Collection) {
+        *self.held_page.lock().unwrap() = Some(collection);
     }
 
     /// Waits until something is held.
@@ -306,8 +313,8 @@ impl FlakyDocuments {
         until(|| self.batches.load(Ordering::SeqCst) > count).await;
     }
 
-    async fn hold(&self, collection: Collection) {
-        let is_meant = self.held.lock().unwrap().take_if(|held| *held == collection).is_some();
+    async fn hold(&self, held: &Mutex<Option<Collection>>, collection: Collection) {
+        let is_meant = held.lock().unwrap().take_if(|held| *held == collection).is_some();
         if is_meant {
             self.is_holding.store(true, Ordering::SeqCst);
             self.let_go.notified().await;
@@ -323,7 +330,7 @@ impl Documents for FlakyDocuments {
     fn read<'a>(&'a self, key: &'a DocumentKey) -> PendingDocuments<'a, Option<Document>> {
         Box::pin(async {
             let found = self.check().map(|()| self.inner.read(key))?.await;
-            self.hold(key.collection).await;
+            self.hold(&self.held, key.collection).await;
             found
         })
     }
@@ -335,14 +342,18 @@ impl Documents for FlakyDocuments {
             }
             let found = self.check().map(|()| self.inner.read_many(keys))?.await;
             if let Some(key) = keys.first() {
-                self.hold(key.collection).await;
+                self.hold(&self.held, key.collection).await;
             }
             found
         })
     }
 
     fn scan<'a>(&'a self, scan: &'a Scan) -> PendingDocuments<'a, Vec<Document>> {
-        Box::pin(async { self.check().map(|()| Documents::scan(&*self.inner, scan))?.await })
+        Box::pin(async {
+            let found = self.check().map(|()| Documents::scan(&*self.inner, scan))?.await;
+            self.hold(&self.held_page, scan.collection).await;
+            found
+        })
     }
 
     fn count_documents<'a>(&'a self, collection: Collection, owner: Option<&'a str>) -> PendingDocuments<'a, u64> {
