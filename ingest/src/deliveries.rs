@@ -57,10 +57,13 @@ impl Shard {
     }
 
     fn try_deliver(&mut self, key: ConnectionKey, what: ToDevice) -> Result<(), CloseReason> {
-        let Some(connection) = self.connection(key).filter(|connection| connection.session.is_connected()) else {
+        // The control side has a session in its table a moment before it says that it is open: what comes then waits for CONNACK.
+        let is_opening = |connection: &Connection| connection.session.is_deciding() && connection.owner.is_some();
+        let is_there = |connection: &&mut Connection| connection.session.is_connected() || is_opening(connection);
+        let Some(connection) = self.connection(key).filter(is_there) else {
             return Ok(());
         };
-        let has_room = connection.outbox.is_empty();
+        let has_room = connection.outbox.is_empty() && connection.session.is_connected();
         let Some(dialogue) = connection.dialogue() else {
             return Ok(());
         };
@@ -107,7 +110,8 @@ impl Shard {
 
     /// Sends what has waited, as far as socket and window have room.
     pub(crate) fn pump(&mut self, key: ConnectionKey) {
-        while let Some(connection) = self.connection(key).filter(|connection| connection.outbox.is_empty()) {
+        let has_room = |connection: &&mut Connection| connection.outbox.is_empty() && connection.session.is_connected();
+        while let Some(connection) = self.connection(key).filter(has_room) {
             let Some(dialogue) = connection.dialogue().filter(|dialogue| dialogue.has_something()) else {
                 return;
             };
@@ -221,7 +225,10 @@ fn encode(
         }
         (ToDevice::Command { lock, bag, body }, Some(owner)) => {
             hub::write_command(owner.name.device_id(), owner.name.module_id(), bag, topic);
-            if owner.dialogue.subscriptions.is_at_least_once(Subscription::Commands) {
+            let subscriptions = owner.dialogue.subscriptions;
+            // Without a subscription its SUBACK is still on its way: what it grants is not known yet.
+            let is_at_least_once = subscriptions.is_at_least_once(Subscription::Commands);
+            if is_at_least_once || !subscriptions.has(Subscription::Commands) {
                 token = Some(*lock);
             } else {
                 taken = Some(*lock);

@@ -130,6 +130,46 @@ fn a_client_that_never_reads_is_closed_in_the_end_and_holds_up_nobody() {
 }
 
 #[test]
+fn what_is_told_before_connack_comes_behind_it() {
+    let control = Asked::holding();
+    let hub = Hub::start(HubOptions { control: Some(control.clone()), shards: 1, ..HubOptions::default() });
+    hub.devices.add("d", true);
+    let mut client = hub.client();
+    client.connect("d", Version::V311, &token("d", now() + 60), 60);
+    let (session, ..) = control.next();
+    // The control side has the session in its table a moment before it says so.
+    control.tell(session, command(1));
+    control.tell(session, ToDevice::Method { call: 1, name: "m".into(), payload: Bytes::new() });
+    control.open(session, true, Subscriptions::one(Subscription::Commands, true));
+    assert_eq!(client.answer(), Some(Answer::ConnAck { code: 0 }));
+    let heard = client.hear();
+    assert_eq!((heard.payload.as_slice(), heard.qos), (&b"1"[..], 1));
+    assert!(client.hear().topic.starts_with("$iothub/methods/POST/m/"));
+}
+
+#[test]
+fn a_command_that_comes_before_its_suback_is_not_done_before_it_is_acknowledged() {
+    let control = Asked::holding();
+    let hub = Hub::start(HubOptions { control: Some(control.clone()), shards: 1, ..HubOptions::default() });
+    hub.devices.add("d", true);
+    let mut client = hub.client();
+    client.connect("d", Version::V311, &token("d", now() + 60), 60);
+    let (session, ..) = control.next();
+    control.open(session, false, Subscriptions::default());
+    assert_eq!(client.answer(), Some(Answer::ConnAck { code: 0 }));
+    client.subscribe(1, &[("devices/d/messages/devicebound/#", 1)]);
+    let (_, _, Request::Subscribe { added, token }) = control.next() else { panic!() };
+    control.tell(session, command(1));
+    control.tell(session, ToDevice::Subscribed { token, subscriptions: added });
+    let heard = client.hear();
+    assert_eq!(heard.qos, 1);
+    assert_eq!(client.answer(), Some(Answer::SubAck { packet_id: 1 }));
+    assert!(control.is_quiet());
+    client.acknowledge(heard.packet_id);
+    assert!(matches!(control.next().2, Request::CommandTaken { lock: 1 }));
+}
+
+#[test]
 fn what_is_told_to_a_session_that_has_ended_is_dropped() {
     let (control, hub, client, session) = listening(Version::V311, true);
     drop(client);
