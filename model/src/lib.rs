@@ -18,8 +18,8 @@ pub mod watermark;
 
 pub use batch::{Batch, BatchBuilder, BatchColumns, Message, MessageSource};
 pub use delivery::{DeadLetter, Delivery, Enrichment, Selection, Sink, SinkError};
-pub use hub_error::HubError;
 pub use error::{Classify, Fault, Kind, Retry};
+pub use hub_error::HubError;
 pub use identity::{Identity, IdentityRef};
 pub use ids::{Offset, ShardId};
 pub use name::{IdentityName, NameError};
