@@ -2,7 +2,7 @@
 //! - Invariants: ids are percent-decoded once, by the path; what is no UTF-8 names nothing. JSON is bounded before it is built.
 //! - Errors: in the hub's form, whatever is wrong.
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -29,6 +29,10 @@ pub(crate) struct Query<T>(pub(crate) T);
 
 /// A body as bytes.
 pub(crate) struct Body(pub(crate) Bytes);
+
+/// Largest body of a route, for requests that say beforehand how large theirs is.
+#[derive(Clone, Copy)]
+pub(crate) struct BytesMax(pub(crate) usize);
 
 /// A body as JSON.
 pub(crate) struct Json(pub(crate) Value);
@@ -57,6 +61,11 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let claimed = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
+        // What claims to be too large is not waited for.
+        if request.extensions().get::<BytesMax>().is_some_and(|most| claimed > most.0) {
+            return Err(HubError::TOO_LARGE.into());
+        }
         let bytes = Bytes::from_request(request, state).await;
         let refused = |rejection: BytesRejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => HubError::TOO_LARGE,

@@ -3,9 +3,9 @@
 //! - Invariants: a method that a path does not have gets the hub's own answer for that. Where the hub has a word in the place of an id
 //!   (`/devices/query`), the POST of the path looks at it, so that a device of that name can still be read and deleted.
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::{Extension, Router};
 use millrace_control::Permissions;
 use millrace_model::HubError;
 
@@ -16,6 +16,7 @@ use crate::limits::{
     REQUEST_BODY_BYTES_MAX,
 };
 use crate::openapi;
+use crate::request::BytesMax;
 use crate::state::ServiceState;
 
 mod bulk;
@@ -175,5 +176,6 @@ fn extensions(state: &ServiceState) -> Vec<(&'static str, MethodRouter<ServiceSt
 }
 
 fn sized(methods: MethodRouter<ServiceState>, bytes_max: usize) -> MethodRouter<ServiceState> {
-    methods.layer(DefaultBodyLimit::max(bytes_max))
+    let methods: MethodRouter<ServiceState> = methods.layer(DefaultBodyLimit::max(bytes_max));
+    methods.layer(Extension(BytesMax(bytes_max)))
 }

@@ -155,6 +155,7 @@ fn committed_list(correlation_id: &str) -> Path {
 
 async fn read_list(headers: &HeaderMap, body: Body) -> Result<Bytes, BlobError> {
     let expected = Expected::from_headers(headers)?;
+    claimed(headers, u64::try_from(BLOCK_LIST_BYTES_MAX).unwrap_or(u64::MAX))?;
     let list = axum::body::to_bytes(body, BLOCK_LIST_BYTES_MAX).await.map_err(|_| BlobError::INVALID_XML)?;
     let mut checker = checks::Checker::new();
     checker.update(&list);

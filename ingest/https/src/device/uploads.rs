@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::StatusCode;
 use millrace_control_files::{Files, Outcome, Upload};
@@ -60,6 +60,10 @@ fn files(api: &DeviceApi) -> Result<&Arc<Files>, HubError> {
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, HubError> {
+    // What claims to be too large is not waited for.
+    if usize::try_from(body.size_hint().lower()).is_ok_and(|bytes| bytes > FILE_BODY_BYTES_MAX) {
+        return Err(HubError::TOO_LARGE);
+    }
     let json = to_bytes(body, FILE_BODY_BYTES_MAX).await.map_err(|_| HubError::TOO_LARGE)?;
     serde_json::from_slice(&json).map_err(|_| HubError::FORMAT)
 }
