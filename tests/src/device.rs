@@ -122,6 +122,14 @@ impl Device {
         }
     }
 
+    /// From now on a write fails that the hub does not take within this time.
+    ///
+    /// # Errors
+    /// None.
+    pub fn write_within(&mut self, time: Duration) -> Result<()> {
+        Ok(self.stream.set_write_timeout(Some(time))?)
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors

@@ -11,4 +11,5 @@ pub mod node;
 pub mod programs;
 pub mod python;
 pub mod rest;
+pub mod scene;
 pub mod sdk;

@@ -60,12 +60,14 @@ impl Answer {
     }
 }
 
-/// An address for the plain listener of a hub that is not started yet.
+/// An address for the plain listener of a hub that is not started yet. Its host is this process's own, so that nobody else takes its port
+/// in between.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ok(TcpListener::bind((Ipv4Addr::new(127, 78, high, low), 0))?.local_addr()?)
 }
 
 impl Rest {

@@ -9,8 +9,9 @@ use anyhow::{Result, bail, ensure};
 use millrace_tests::device::filters;
 use millrace_tests::hub::PATIENCE;
 use millrace_tests::rest::Rest;
+use millrace_tests::scene::Scene;
 
-use crate::course::{Course, Scene};
+use crate::course::{Course, storm};
 
 const CONFIGURATION: &str =
     "[commands]\nlock_seconds = 5\nfeedback_lock_seconds = 5\nfeedback_delivery_count_max = 100\n";
@@ -35,7 +36,7 @@ fn accepted_commands_are_completed_once() -> Result<()> {
             ids.iter().map(|id| scope.spawn(|| receiving.work(|| take(&receiving, mqtt, id)))).collect();
         let senders: Vec<_> = ids.iter().map(|id| scope.spawn(|| sending.work(|| send(&sending, &rest, id)))).collect();
         let reader = scope.spawn(|| receiving.work(|| read_feedback(&receiving, &rest, &feedback)));
-        let storm = scene.storm(&sending);
+        let storm = storm(&mut scene, &sending);
         sending.end();
         let accepted: Result<Vec<_>> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
         let waited = accepted.and_then(|accepted| {

@@ -9,16 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use millrace_protocols_identity::Key;
 use millrace_tests::device::{Device, token, user_name};
-use millrace_tests::hub::{Hub, PATIENCE};
-use millrace_tests::rest::{Rest, free_address};
-
-/// A hub, and whoever may do everything with it.
-pub(crate) struct Scene {
-    pub(crate) hub: Hub,
-    pub(crate) rest: Rest,
-}
+use millrace_tests::hub::PATIENCE;
+use millrace_tests::scene::{Scene, key};
 
 /// Whether workers go on, and how much was acknowledged to them.
 #[derive(Default)]
@@ -27,52 +20,29 @@ pub(crate) struct Course {
     acknowledged: AtomicU64,
 }
 
-/// The key of all devices here.
-pub(crate) fn key() -> Result<Key> {
-    Ok(Key::from_bytes(&[b'k'; 32])?)
-}
-
 /// How often the hub is killed.
 pub(crate) fn rounds() -> u64 {
     std::env::var("MILLRACE_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4)
 }
 
-impl Scene {
-    pub(crate) fn new(configuration: &str) -> Result<Self> {
-        let address = free_address()?;
-        let hub = Hub::start(&format!(
-            "[hub]\nname = \"hub\"\nhost_names = [\"localhost\"]\n[https]\nlisten_plain = \"{address}\"\n{configuration}"
-        ))?;
-        let rest = Rest::new(&hub, address, "iothubowner")?;
-        Ok(Self { hub, rest })
-    }
-
-    /// Makes devices; answers their ids.
-    pub(crate) fn devices(&self, count: usize) -> Result<Vec<String>> {
-        let ids: Vec<String> = (0..count).map(|number| format!("device-{number}")).collect();
-        ids.iter().try_for_each(|id| self.rest.create(id, &key()?))?;
-        Ok(ids)
-    }
-
-    /// Kills and starts the hub as often as it is wanted.
-    pub(crate) fn storm(&mut self, course: &Course) -> Result<()> {
-        let random = RandomState::new();
-        for round in 0..rounds() {
-            let before = course.acknowledged.load(Ordering::Relaxed);
-            let deadline = Instant::now() + PATIENCE;
-            while course.goes_on() && course.acknowledged.load(Ordering::Relaxed) < before + 20 {
-                ensure!(Instant::now() < deadline, "nothing is acknowledged any more\n{}", self.hub.log());
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            std::thread::sleep(Duration::from_millis(random.hash_one(round) % 500));
-            if !course.goes_on() {
-                break;
-            }
-            self.hub.kill()?;
-            self.hub.start_again()?;
+/// Kills and starts the hub as often as it is wanted.
+pub(crate) fn storm(scene: &mut Scene, course: &Course) -> Result<()> {
+    let random = RandomState::new();
+    for round in 0..rounds() {
+        let before = course.acknowledged.load(Ordering::Relaxed);
+        let deadline = Instant::now() + PATIENCE;
+        while course.goes_on() && course.acknowledged.load(Ordering::Relaxed) < before + 20 {
+            ensure!(Instant::now() < deadline, "nothing is acknowledged any more\n{}", scene.hub.log());
+            std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(())
+        std::thread::sleep(Duration::from_millis(random.hash_one(round) % 500));
+        if !course.goes_on() {
+            break;
+        }
+        scene.hub.kill()?;
+        scene.hub.start_again()?;
     }
+    Ok(())
 }
 
 impl Course {

@@ -9,9 +9,10 @@ use aws_lc_rs::hmac;
 use millrace_protocols_identity::{Key, sas};
 use millrace_tests::device::{Device, filters};
 use millrace_tests::rest::{Answer, LATER, Rest, request};
+use millrace_tests::scene::{Scene, key};
 use serde_json::{Value, json};
 
-use crate::course::{Course, Scene, key};
+use crate::course::{Course, storm};
 
 const SCOPE: &str = "0ne00C0FFEE";
 const CONFIGURATION: &str = "[provisioning]\nenabled = true\nid_scope = \"0ne00C0FFEE\"\nretry_after_seconds = 1\n\
@@ -39,7 +40,7 @@ fn registrations_that_were_answered_for_survive() -> Result<()> {
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..6).map(|_| scope.spawn(|| course.work(register_all))).collect();
-        let storm = scene.storm(&course);
+        let storm = storm(&mut scene, &course);
         course.end();
         workers.into_iter().try_for_each(|worker| worker.join().unwrap())?;
         storm

@@ -2,9 +2,10 @@
 
 use anyhow::{Result, bail, ensure};
 use millrace_tests::device::{DESIRED, Device, METHOD, filters};
+use millrace_tests::scene::{Scene, key};
 use serde_json::{Value, json};
 
-use crate::course::{Scene, key, rounds};
+use crate::course::rounds;
 
 #[test]
 fn a_device_that_does_not_subscribe_again_hears_everything() -> Result<()> {

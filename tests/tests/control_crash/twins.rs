@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use millrace_tests::device::{DESIRED, Device, filters};
 use millrace_tests::rest::Rest;
+use millrace_tests::scene::{Scene, key};
 use serde_json::{Value, json};
 
-use crate::course::{Course, Scene, key};
+use crate::course::{Course, storm};
 
 /// What one side was told of one section of a twin.
 #[derive(Default)]
@@ -47,7 +48,7 @@ fn acknowledged_properties_survive_and_versions_never_go_back() -> Result<()> {
         let reporters: Vec<_> =
             ids.iter().map(|id| scope.spawn(|| course.work(|| report(&course, mqtt, id)))).collect();
         let desired = scope.spawn(|| course.work(|| desire(&course, &rest, &ids)));
-        let storm = scene.storm(&course);
+        let storm = storm(&mut scene, &course);
         course.end();
         let reported: Result<Vec<Told>> = reporters.into_iter().map(|reporter| reporter.join().unwrap()).collect();
         let desired = desired.join().unwrap()?;
