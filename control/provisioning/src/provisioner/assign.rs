@@ -33,15 +33,20 @@ impl Shared {
     /// Lets an assignment begin as soon as there is room.
     pub(super) fn assign(self: &Arc<Self>, standing: Arc<Standing>, begun: Found, slot: OwnedSemaphorePermit) {
         let shared = Arc::clone(self);
-        let mut tasks = lock(&self.tasks);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move {
+        self.spawn(async move {
             let _slot = slot;
             // The semaphore is never closed; without a permit the assignment is left to whoever asks next.
             if let Ok(_turn) = Arc::clone(&shared.running).acquire_owned().await {
                 shared.carry_out(&standing, &begun).await;
             }
         });
+    }
+
+    /// Does something in the background, until the service ends.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(work);
     }
 
     async fn carry_out(&self, standing: &Standing, begun: &Found) {

@@ -8,7 +8,7 @@ use millrace_model::HubError;
 use millrace_model::door::Registrant;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::throttle::Asked;
 use super::{Provisioner, Reply, Shared, lock};
@@ -123,15 +123,38 @@ impl Shared {
             let slot = self.slot()?;
             lock(&self.throttle).registration(Instant::now())?;
             let registration = self.new_operation(standing, &body, found.as_ref())?;
-            if let Some(version) = self.registrations.put(owner, found.as_ref(), &registration).await? {
+            let reply = self.reply(&registration);
+            if self.put_and_assign(standing, owner.to_owned(), found, registration, slot).await? {
                 events::registered();
-                let reply = self.reply(&registration);
-                let begun = Found { owner: owner.to_owned(), version, registration };
-                self.assign(Arc::clone(standing), begun, slot);
                 return Ok(reply);
             }
         }
         Err(HubError::UNAVAILABLE.into())
+    }
+
+    /// Writes an operation down and lets it begin, also if the device hangs up meanwhile: nobody else would begin it before its lease is
+    /// over. `false` when somebody else was first.
+    async fn put_and_assign(
+        self: &Arc<Self>,
+        standing: &Arc<Standing>,
+        owner: String,
+        before: Option<Found>,
+        registration: Registration,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<bool, HubError> {
+        let (shared, standing) = (Arc::clone(self), Arc::clone(standing));
+        let (done, outcome) = oneshot::channel();
+        let work = async move {
+            let put = shared.registrations.put(&owner, before.as_ref(), &registration).await;
+            let is_ours = put.map(|version| {
+                version.map(|version| shared.assign(standing, Found { owner, version, registration }, slot)).is_some()
+            });
+            // The device may have hung up.
+            drop(done.send(is_ours));
+        };
+        self.spawn(work);
+        // Dropped without an outcome when the service ends.
+        outcome.await.unwrap_or(Err(HubError::UNAVAILABLE))
     }
 
     /// The registration that there is, if need be one that the device had under another enrollment.
@@ -188,9 +211,8 @@ impl Shared {
         }
         let slot = self.slot()?;
         let registration = Registration { began_ms: clock::now().0, ..found.registration.clone() };
-        if let Some(version) = self.registrations.put(&found.owner, Some(found), &registration).await? {
-            self.assign(Arc::clone(standing), Found { owner: found.owner.clone(), version, registration }, slot);
-        }
+        // If somebody else was first, that one carries on.
+        self.put_and_assign(standing, found.owner.clone(), Some(found.clone()), registration, slot).await?;
         Ok(())
     }
 

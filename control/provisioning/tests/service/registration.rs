@@ -1,13 +1,17 @@
 //! Devices with symmetric keys: proofs, operations, replays, throttles, restarts.
 
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use millrace_control_provisioning::derived_key::derive;
 use millrace_control_store::documents::{Batch, Collection, DocumentKey, Documents, Precondition, Write};
 use millrace_control_store::registry::Authentication;
+use millrace_model::door::Registrant;
 use millrace_protocols_identity::sas;
 use reqwest::{Method, StatusCode as Status};
 use serde_json::{Value, json};
 
-use crate::harness::{OWN_HUB, SCOPE, Service, config, finish_at, in_an_hour, key, token};
+use crate::harness::{OWN_HUB, SCOPE, Service, config, eventually, finish_at, in_an_hour, key, token};
 
 #[tokio::test]
 async fn a_device_registers_and_learns_its_hub() {
@@ -53,6 +57,44 @@ async fn a_group_admits_by_derived_keys_and_an_individual_enrollment_comes_first
         service.device(Method::PUT, "sn-4/register", Some(&token("sn-4", &key())), &json!({})).await;
     assert_eq!(status, Status::UNAUTHORIZED);
     assert!(refused["message"].as_str().unwrap().contains("disabled"), "who has proven itself may know: {refused}");
+}
+
+/// Goes away after so many polls.
+struct Impatient<F>(std::pin::Pin<Box<F>>, usize);
+
+impl<F: Future> Future for Impatient<F> {
+    type Output = ();
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let is_done = self.0.as_mut().poll(context).is_ready();
+        self.1 = self.1.saturating_sub(1);
+        if is_done || self.1 == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[tokio::test]
+async fn a_registration_that_has_begun_goes_on_whenever_its_device_hangs_up() {
+    let service = Service::start().await;
+    let mut began = 0;
+    for polls in 1..16 {
+        let id = format!("reg{polls}");
+        service.enroll_key(&id, json!({})).await;
+        let who = Registrant {
+            id_scope: SCOPE.into(),
+            registration_id: id.as_str().into(),
+            token: Some(token(&id, &key()).into()),
+            certificates: Arc::default(),
+        };
+        Impatient(Box::pin(service.provisioner.register(&who, b"{}")), polls).await;
+        // Behind this write is whatever was handed over before it.
+        let write = Write::put(DocumentKey::new(Collection::State, "", "fence"), Precondition::Any, Vec::new());
+        service.store.apply(Batch { identity: None, writes: vec![write] }).await.unwrap();
+        if service.provisioner.find_registration(&id).await.unwrap().is_some() {
+            began += 1;
+            eventually(|| service.hub.twin_of(&id)).await;
+        }
+    }
+    assert!((1..15).contains(&began), "{began}");
 }
 
 #[tokio::test]
