@@ -57,7 +57,12 @@ impl<'a> HubPublish<'a> {
 
 /// What a filter subscribes to; `None` when it is not one of this identity's.
 #[must_use]
-pub fn subscription(filter: &str, at_least_once: bool, device_id: &str, module_id: Option<&str>) -> Option<Subscriptions> {
+pub fn subscription(
+    filter: &str,
+    at_least_once: bool,
+    device_id: &str,
+    module_id: Option<&str>,
+) -> Option<Subscriptions> {
     let one = |kind| Some(Subscriptions::one(kind, at_least_once));
     match filter {
         "$iothub/methods/POST/#" => return one(Subscription::Methods),
@@ -101,7 +106,9 @@ pub fn write_method(call: u64, name: &str, out: &mut String) {
 pub fn write_command(device_id: &str, module_id: Option<&str>, bag: &str, out: &mut String) {
     match module_id {
         None => append(out, format_args!("devices/{device_id}/messages/devicebound/{bag}")),
-        Some(module_id) => append(out, format_args!("devices/{device_id}/modules/{module_id}/messages/devicebound/{bag}")),
+        Some(module_id) => {
+            append(out, format_args!("devices/{device_id}/modules/{module_id}/messages/devicebound/{bag}"))
+        }
     }
 }
 
@@ -186,9 +193,15 @@ mod tests {
         assert_eq!(kinds("devices/d/messages/devicebound/#", None), Some(vec![Commands]));
         assert_eq!(kinds("devices/d/modules/m/inputs/#", Some("m")), Some(vec![Inputs]));
         assert_eq!(kinds("devices/d/modules/m/#", Some("m")), Some(vec![Commands, Inputs]));
-        for filter in
-            ["#", "+/#", "$iothub/#", "$iothub/twin/#", "devices/d/#", "devices/e/messages/devicebound/#", "devices/d/modules/m/#"]
-        {
+        for filter in [
+            "#",
+            "+/#",
+            "$iothub/#",
+            "$iothub/twin/#",
+            "devices/d/#",
+            "devices/e/messages/devicebound/#",
+            "devices/d/modules/m/#",
+        ] {
             assert_eq!(kinds(filter, None), None, "{filter}");
         }
         assert_eq!(kinds("devices/d/messages/devicebound/#", Some("m")), None, "its device's");
@@ -203,15 +216,15 @@ mod tests {
             write(&mut out);
             out
         };
-        assert_eq!(written(&|out| write_twin_answer(204, "r", Some(2), out)), "$iothub/twin/res/204/?$rid=r&$version=2");
+        assert_eq!(
+            written(&|out| write_twin_answer(204, "r", Some(2), out)),
+            "$iothub/twin/res/204/?$rid=r&$version=2"
+        );
         assert_eq!(written(&|out| write_twin_answer(200, "r", None, out)), "$iothub/twin/res/200/?$rid=r");
         assert_eq!(written(&|out| write_desired(5, out)), "$iothub/twin/PATCH/properties/desired/?$version=5");
         assert_eq!(written(&|out| write_method(255, "doit", out)), "$iothub/methods/POST/doit/?$rid=ff");
         assert_eq!(written(&|out| write_command("d", None, "a=1", out)), "devices/d/messages/devicebound/a=1");
-        assert_eq!(
-            written(&|out| write_command("d", Some("m"), "", out)),
-            "devices/d/modules/m/messages/devicebound/"
-        );
+        assert_eq!(written(&|out| write_command("d", Some("m"), "", out)), "devices/d/modules/m/messages/devicebound/");
     }
 
     proptest! {

@@ -60,7 +60,9 @@ mod tests {
     fn request_ids_have_bounds() {
         let longest = format!("?$rid={}", "x".repeat(REQUEST_ID_BYTES_MAX));
         assert!(Query::new(&longest).unwrap().request_id().is_some());
-        for bad in [&format!("{longest}x"), "?$rid=", "?$rid", "?", "?$rid=a$b", "?$rid=a/b", "?$rid=a=b", "?$rid=a&$rid=b"] {
+        for bad in
+            [&format!("{longest}x"), "?$rid=", "?$rid", "?", "?$rid=a$b", "?$rid=a/b", "?$rid=a=b", "?$rid=a&$rid=b"]
+        {
             assert_eq!(Query::new(bad).unwrap().request_id(), None, "{bad}");
         }
     }
