@@ -169,7 +169,6 @@ impl Shard {
             let why = "there is no provisioning service here";
             return Err(self.refuse(key, Rejected { refusal: Refusal::NotAuthorized, why }));
         };
-        self.desk.connects_left = self.desk.connects_left.saturating_sub(1);
         let from = self.desk.session_key(key);
         let who = Arc::clone(&registering.who);
         if let Some(connection) = self.connection(key) {
@@ -198,6 +197,8 @@ impl Shard {
                 (owner.greeting, owner.expires_at)
             }
             (None, Some(Guest::Registrant(registering))) => {
+                // Counted only now: who does not attest must not use up what others need.
+                self.desk.connects_left = self.desk.connects_left.saturating_sub(1);
                 (registering.greeting, now.saturating_add(REGISTRATION_SECONDS_MAX))
             }
             _ => return,

@@ -1,6 +1,7 @@
 //! The provisioning service's side of the door.
 
 use bytes::Bytes;
+use millrace_ingest::QuotasConfig;
 use millrace_model::door::{Refusal, RegistrationRequest, Subscriptions, ToDevice};
 use millrace_protocols_mqtt::Version;
 use millrace_protocols_mqtt::client::{self, ConnectOptions};
@@ -90,6 +91,26 @@ fn who_does_not_attest_or_strays_is_sent_away() {
         }
         assert!(client.is_closed());
     }
+}
+
+#[test]
+fn who_does_not_attest_uses_up_nobodys_place() {
+    let control = Asked::opening();
+    let quotas = QuotasConfig { hub_connects_per_second: 3, ..QuotasConfig::default() };
+    let hub = Hub::start(HubOptions {
+        control: Some(control.clone()),
+        has_provisioning: true,
+        shards: 1,
+        quotas,
+        ..HubOptions::default()
+    });
+    for _ in 0..3 {
+        let mut stranger = calling(&hub, "reg1");
+        let (session, ..) = control.next_registration();
+        control.tell(session, ToDevice::Refused(Refusal::Unauthorized));
+        assert_eq!(stranger.answer(), Some(Answer::ConnAck { code: 5 }));
+    }
+    hub.connected("d", Version::V311);
 }
 
 #[test]
