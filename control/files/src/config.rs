@@ -29,7 +29,7 @@ pub struct FilesConfig {
     pub uploads_per_device_max: usize,
     /// Seconds that a device has for an upload. Default 3600.
     pub upload_seconds: u64,
-    /// Requests that write at once; each holds at most 10 MiB. More wait, then are told to come again. Default 32.
+    /// Requests that write at once; each holds at most 10 MiB, or 30 MiB for a list of 50,000 blocks. More wait, then are told to come again. Default 32.
     pub writes_max: usize,
     /// Whether services are told of finished uploads. Default false.
     pub notifications: bool,

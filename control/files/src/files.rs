@@ -48,7 +48,7 @@ pub struct Files {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) signer: Signer,
     pub(crate) meters: Meters,
-    pub(crate) writes: Semaphore,
+    pub(crate) writes: Arc<Semaphore>,
     host_name: String,
     turns: [Mutex<()>; STRIPES],
 }
@@ -103,7 +103,7 @@ impl Files {
             store,
             signer,
             meters: Meters::default(),
-            writes: Semaphore::new(config.writes_max),
+            writes: Arc::new(Semaphore::new(config.writes_max)),
             host_name,
             turns: std::array::from_fn(|_| Mutex::new(())),
             config,

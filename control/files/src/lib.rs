@@ -4,7 +4,7 @@
 //!   object store, `notification` is the queue of news.
 //! - Invariants: a device writes only below its own id, only the one name that it was given, and only for as long as it was told. A blob
 //!   appears whole or not at all. Everything unfinished is cleaned away.
-//! - Limits: memory is `writes_max` times two parts, whatever is uploaded.
+//! - Limits: memory is `writes_max` times two parts, or the longest list of blocks, whatever is uploaded.
 //! - Not here: who the device is (`ingest/https`), routes of the device API and of the service API.
 
 mod blob;

@@ -54,7 +54,8 @@ pub(crate) const SWEEP_OBJECTS_MAX: usize = 10_000;
 pub(crate) const STRIPES: usize = 64;
 
 /// First parts of the hub's own addresses.
-pub(crate) const CONTAINER_NAMES_TAKEN: [&str; 12] = [
+pub(crate) const CONTAINER_NAMES_TAKEN: [&str; 15] = [
+    "certificates",
     "configurations",
     "devices",
     "digitaltwins",
@@ -65,6 +66,8 @@ pub(crate) const CONTAINER_NAMES_TAKEN: [&str; 12] = [
     "jobs",
     "messages",
     "metrics",
+    "models",
+    "registrations",
     "statistics",
     "twins",
 ];

@@ -380,3 +380,19 @@ async fn uploads_go_with_their_device_and_stay_with_the_hub() {
     assert_eq!(hub.ask("PUT", &upload, "", &[BLOCK_BLOB], "x").await.status, 403);
     assert_eq!(hub.files.begin(&d1(), "b").await, Err(HubError::DEVICE_NOT_FOUND));
 }
+
+#[tokio::test]
+async fn a_list_of_blocks_is_not_read_before_its_turn() {
+    let hub = Hub::new(small()).await;
+    let upload = hub.begin("a").await;
+    // No turn ever comes.
+    hub.files.writes.close();
+    let unread = || {
+        let piece = async { panic!("the body was read") as Result<Bytes, std::io::Error> };
+        Body::from_stream(futures_util::stream::once(piece))
+    };
+    let list = hub.ask("PUT", &upload, "&comp=blocklist", &[], unread()).await;
+    assert_eq!((list.status, code(&list)), (503, "ServerBusy"));
+    let shown = hub.ask("GET", &upload, "&comp=blocklist&blocklisttype=all", &[], "").await;
+    assert_eq!((shown.status, code(&shown)), (503, "ServerBusy"));
+}

@@ -2,7 +2,7 @@
 //! - Shape: `.staging/{upload}/{block id in hex}`, beside the containers; `.staging/{upload}.list` is the last list that was carried out.
 //! - Invariants: blocks stay until the upload is over, so the same list may come twice, and an interrupted upload can ask what is there.
 //!   Putting together copies block after block: memory is bounded, and the file appears at once.
-//! - Limits: sizes are summed up before anything is copied.
+//! - Limits: sizes are summed up before anything is copied. Lists are read under the same bound as bodies are written, some 30 MiB each.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -55,6 +55,8 @@ impl Files {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Response, BlobError> {
+        // The list and what is known of the blocks take memory too, before anything is written.
+        let turn = self.write_turn().await?;
         let list = read_list(headers, body).await?;
         let ids = block_list::read(&list)?;
         let staged = self.staged(&granted.correlation_id).await?;
@@ -68,7 +70,7 @@ impl Files {
         let files = Arc::clone(self);
         // A task of its own, so that it ends in order when the client goes away.
         let building = tokio::spawn(async move {
-            let _turn = files.write_turn().await?;
+            let _turn = turn;
             files.build(&granted.correlation_id, &ids, &path).await?;
             files.store.put(&committed_list(&granted.correlation_id), PutPayload::from(list)).await?;
             Ok::<_, BlobError>(files.store.head(&path).await?)
@@ -85,6 +87,7 @@ impl Files {
             Some("all") => (true, true),
             Some(_) => return Err(BlobError::INVALID_QUERY),
         };
+        let _turn = self.write_turn().await?;
         let staged = self.staged(&granted.correlation_id).await?;
         let list = match self.store.get(&committed_list(&granted.correlation_id)).await {
             Ok(list) => block_list::read(&list.bytes().await?)?,

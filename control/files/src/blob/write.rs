@@ -13,6 +13,7 @@ use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::checks::{self, Checker, Expected, Found};
@@ -62,8 +63,8 @@ impl Files {
         Ok(found)
     }
 
-    pub(super) async fn write_turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, BlobError> {
-        let turn = timeout(WRITE_WAIT, self.writes.acquire()).await;
+    pub(super) async fn write_turn(&self) -> Result<OwnedSemaphorePermit, BlobError> {
+        let turn = timeout(WRITE_WAIT, Arc::clone(&self.writes).acquire_owned()).await;
         turn.ok().and_then(Result::ok).ok_or(BlobError::BUSY)
     }
 
