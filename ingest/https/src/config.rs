@@ -15,7 +15,7 @@ pub struct HttpsConfig {
     pub listen_plain: Option<SocketAddr>,
     /// Connections at once, WebSockets included; more are closed at accept. Default 10,000.
     pub connections_max: usize,
-    /// TLS handshakes at once; more wait, no longer than a handshake may take. Default 256.
+    /// TLS handshakes at once, from the client's hello on; more wait, no longer than a handshake may take. Default 256.
     pub handshakes_max: usize,
     /// Seconds for the TLS handshake. Default 10.
     pub handshake_seconds: u64,

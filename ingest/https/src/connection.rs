@@ -16,9 +16,10 @@ use hyper::service::service_fn;
 use hyper::{Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use millrace_protocols_identity::x509::ClientCertificates;
+use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tower_service::Service as _;
 
 use crate::body::PacedBody;
@@ -87,10 +88,11 @@ async fn handshake(
     let Security::Tls(config) = security else {
         return Some((Transport::Plain(stream), ClientCertificates::default()));
     };
-    let acceptor = TlsAcceptor::from(config.load_full());
     let shaken = tokio::time::timeout(door.config.handshake_time(), async {
+        // A turn is for those who have said hello: peers that say nothing would keep out those who do.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await.ok()?;
         let _turn = door.handshakes.acquire().await.ok()?;
-        acceptor.accept(stream).await.ok()
+        hello.into_stream(config.load_full()).await.ok()
     });
     let stream = shaken.await.ok().flatten()?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();

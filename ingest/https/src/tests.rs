@@ -372,6 +372,21 @@ async fn handshakes_that_do_not_end_are_ended() {
 }
 
 #[tokio::test]
+async fn silent_peers_do_not_keep_others_from_their_handshake() {
+    let (security, connector) = tls(None);
+    let config = HttpsConfig { handshakes_max: 1, handshake_seconds: 3_600, ..HttpsConfig::default() };
+    let door = Open::new(config, World::new().router(), security).await;
+    let mut silent = Vec::new();
+    for greeting in [&b""[..], b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"] {
+        let mut stream = door.connect().await;
+        stream.write_all(greeting).await.unwrap();
+        silent.push(stream);
+    }
+    let shaken = tokio::time::timeout(PATIENCE, shake(&door, &connector)).await;
+    assert!(shaken.is_ok(), "they take no turn");
+}
+
+#[tokio::test]
 async fn other_routers_see_the_peer() {
     async fn who(ConnectInfo(peer): ConnectInfo<SocketAddr>, chain: axum::Extension<ClientCertificates>) -> String {
         format!("{} {}", peer.ip(), chain.0.0.len())
