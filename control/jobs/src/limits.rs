@@ -23,6 +23,10 @@ pub const LISTED_PER_STEP: usize = 250;
 /// Outcomes of devices that are written together.
 pub const OUTCOMES_PER_WRITE: usize = 64;
 
+/// Bytes of outcomes that are written together, unless one alone is more: answers of methods are written anew, which can make numbers in
+/// them four times as long, and a batch of the store has an end.
+pub const OUTCOME_BYTES_PER_WRITE: usize = 4 * 1024 * 1024;
+
 /// Rows that are read ahead of the devices that are worked on.
 pub const ROWS_READ_AHEAD: usize = 250;
 

@@ -247,10 +247,11 @@ impl Job {
         Some(job)
     }
 
-    /// The job without a runner.
+    /// The job once `runner` has let go of it; `None` when it is not that one's: whoever has taken it over keeps it.
     #[must_use]
-    pub fn released(&self) -> Self {
-        Self { lease: None, ..self.clone() }
+    pub fn released(&self, runner: Runner) -> Option<Self> {
+        let is_held = self.lease.is_some_and(|lease| lease.is_of(runner));
+        is_held.then(|| Self { lease: None, ..self.clone() })
     }
 
     /// The job once `count` more devices have a row; `behind` is the last identity that was looked at, `None` the end of them.
@@ -360,7 +361,10 @@ mod tests {
         assert_eq!(running.status(), JobStatus::Running);
         assert!(running.claimed(Runner(8), Timestamp(NOW.0 + 6_000), 15).is_none(), "another node waits");
         assert_eq!(running.due(Runner(8)), Timestamp(NOW.0 + 20_000));
-        assert!(running.released().claimed(Runner(8), Timestamp(NOW.0 + 6_000), 15).is_some());
+        let released = running.released(RUNNER).unwrap();
+        assert!(released.claimed(Runner(8), Timestamp(NOW.0 + 6_000), 15).is_some());
+        let taken_over = running.claimed(Runner(8), Timestamp(NOW.0 + 20_000), 15).unwrap();
+        assert_eq!(taken_over.released(RUNNER), None, "it is no longer that one's to let go");
         assert!(!running.is_overdue(Timestamp(NOW.0 + 3_604_999)) && running.is_overdue(Timestamp(NOW.0 + 3_605_000)));
     }
 

@@ -171,7 +171,8 @@ impl Jobs {
     /// Lets go of a job, so that others need not wait until the lease has run out.
     pub(crate) async fn release(&self, job_id: &str) -> Result<(), HubError> {
         let (job, version) = self.read_job(job_id).await?;
-        let write = Write::put(key(job_id), Precondition::Version(version), job.released().encode());
+        let Some(released) = job.released(self.shared.runner) else { return Ok(()) };
+        let write = Write::put(key(job_id), Precondition::Version(version), released.encode());
         documents::apply(&self.shared.control, vec![write]).await?;
         Ok(())
     }

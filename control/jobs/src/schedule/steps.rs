@@ -26,7 +26,7 @@ use super::run::{Held, Stop};
 use crate::documents;
 use crate::events;
 use crate::jobs::Jobs;
-use crate::limits::{OUTCOMES_PER_WRITE, ROWS_READ_AHEAD, STEP_ATTEMPTS_MAX, STEP_PAUSE};
+use crate::limits::{OUTCOME_BYTES_PER_WRITE, OUTCOMES_PER_WRITE, ROWS_READ_AHEAD, STEP_ATTEMPTS_MAX, STEP_PAUSE};
 
 /// How often a job is looked at while its devices take their time: has it been cancelled, has it taken too long?
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
@@ -127,7 +127,7 @@ impl Jobs {
     async fn record(&self, held: &mut Held, done: &mut Vec<DeviceJob>) -> Result<(), Stop> {
         let mut rest = std::mem::take(done);
         loop {
-            let later = rest.split_off(rest.len().min(OUTCOMES_PER_WRITE));
+            let later = rest.split_off(fitting(&rest));
             let succeeded = rest.iter().filter(|row| row.status() == DeviceJobStatus::Completed).count();
             let failed = rest.len().saturating_sub(succeeded);
             let rows = rest.iter().filter_map(|row| {
@@ -221,6 +221,17 @@ impl Step {
     }
 }
 
+/// How many of these rows are written together.
+fn fitting(rows: &[DeviceJob]) -> usize {
+    let mut bytes = 0_usize;
+    let is_within = |row: &&DeviceJob| {
+        bytes = bytes.saturating_add(row.encode().len());
+        bytes <= OUTCOME_BYTES_PER_WRITE
+    };
+    let count = rows.iter().take(OUTCOMES_PER_WRITE).take_while(is_within).count();
+    count.max(1).min(rows.len())
+}
+
 fn step_of(work: &Work) -> Result<Step, HubError> {
     Ok(match work {
         Work::Method(call) => Step::Method(MethodCall::parse(call.to_string().as_bytes())?),
@@ -229,4 +240,30 @@ fn step_of(work: &Work) -> Result<Step, HubError> {
             Step::Twin { if_match: etag.map(str::to_owned), patch: patch.clone() }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_model::Timestamp;
+
+    use super::*;
+    use crate::schedule::request::JobType;
+
+    /// A row with the longest answer that there is: each number of it is written with three times its letters.
+    fn row(answer: &str) -> DeviceJob {
+        let name = IdentityName::new("d", None).unwrap();
+        let pending = DeviceJob::pending(&name, "j", JobType::Method, Timestamp(0));
+        let result = MethodResult::new(200, answer.as_bytes().to_vec().into()).unwrap();
+        pending.tried(Ok(Some(&result)), Timestamp(0), Timestamp(0))
+    }
+
+    #[test]
+    fn outcomes_that_grow_still_fit_into_a_write() {
+        let long = format!("[{}1]", "1e15,".repeat(26_000));
+        let rows: Vec<_> = (0..100).map(|_| row(&long)).collect();
+        let together: usize = rows[..fitting(&rows)].iter().map(|row| row.encode().len()).sum();
+        assert!(together > 2 * 1024 * 1024 && together <= OUTCOME_BYTES_PER_WRITE, "{together}");
+        let small: Vec<_> = (0..100).map(|_| row("{}")).collect();
+        assert_eq!((fitting(&small), fitting(&small[..3]), fitting(&[])), (OUTCOMES_PER_WRITE, 3, 0));
+    }
 }

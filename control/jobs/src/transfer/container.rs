@@ -1,7 +1,8 @@
 //! Containers: where the files of imports and exports are.
 //! - Shape: a name alone, or `https://HOST/NAME` with a name of this hub, is a container of the hub's own store;
 //!   `https://ACCOUNT.blob.core.windows.net/NAME?SIGNATURE`, or one of another host that the configuration names, is one of Azure Storage.
-//! - Invariants: no other address is ever contacted, so that nobody makes the hub a client of what only it can reach.
+//! - Invariants: no other address is ever contacted, so that nobody makes the hub a client of what only it can reach. Where devices upload,
+//!   nothing is imported or exported.
 //! - Errors: texts for `failureReason`; none holds a signature.
 
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Containers {
     /// Names of this hub, without port.
     host_names: Arc<[String]>,
     other_hosts: Arc<[String]>,
+    /// The one of the hub's own that devices read and write.
+    of_devices: Option<Arc<str>>,
 }
 
 /// One of them.
@@ -50,7 +53,16 @@ impl Containers {
             local,
             host_names: host_names.into_iter().map(without_port).collect(),
             other_hosts: other_hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect(),
+            of_devices: None,
         }
+    }
+
+    /// Without the container `name` of the own store, because devices upload there: a file of keys must not lie where one of them could
+    /// read it, nor an import come from what one of them wrote.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.of_devices = Some(name.into());
+        self
     }
 
     pub(super) fn open(&self, address: &ContainerAddress) -> Result<Container, String> {
@@ -72,6 +84,9 @@ impl Containers {
 
     fn open_local(&self, name: &str) -> Result<Container, String> {
         let store = self.local.clone().ok_or("the hub has no containers of its own")?;
+        if self.of_devices.as_deref() == Some(name) {
+            return Err("this container is for the uploads of devices: name another one".to_owned());
+        }
         Ok(Container { store, folder: Path::from(name) })
     }
 }
@@ -158,6 +173,16 @@ mod tests {
         ] {
             assert!(place(azure).unwrap().contains("Azure"), "{azure}");
         }
+    }
+
+    #[test]
+    fn devices_read_no_export_and_write_no_import() {
+        let containers = containers().without("uploads");
+        let open = |address: &str| containers.open(&ContainerAddress(address.to_owned())).is_ok();
+        for address in ["uploads", "uploads/", "https://hub.example.net/uploads?sig=x"] {
+            assert!(!open(address), "{address}");
+        }
+        assert!(open("exports") && open("https://acc.blob.core.windows.net/uploads?sig=x"));
     }
 
     #[test]
