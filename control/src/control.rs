@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millrace_control_command::CommandConfig;
-use millrace_control_store::documents::Documents;
+use millrace_control_store::documents::{Documents, Notices};
 use millrace_control_store::error::RegistryError;
 use millrace_control_store::registry::Change;
 use millrace_control_store::store::Store;
@@ -30,6 +30,7 @@ use crate::lifecycle::Farewells;
 use crate::limits::{LANES, UNDER_WAY_MAX};
 use crate::methods::Calls;
 use crate::models::Models;
+use crate::notices::Noted;
 use crate::refresher::Refresher;
 use crate::refreshes::Refreshes;
 use crate::sessions::Sessions;
@@ -89,6 +90,9 @@ pub(crate) struct Shared {
     pub(crate) queue_turns: Stripes,
     pub(crate) calls: Calls,
     pub(crate) deadlines: Deadlines,
+    pub(crate) noted: Noted,
+    /// Whether other nodes work on the same documents.
+    pub(crate) has_peers: bool,
     pub(crate) feedback: Feedback,
     pub(crate) farewells: Farewells,
     pub(crate) models: Models,
@@ -112,6 +116,8 @@ impl Control {
     pub async fn start(settings: Settings, parts: Parts) -> Result<Self, RegistryError> {
         let Parts { store, documents, directory, follower, doors, intake, on_change } = parts;
         let (announcer, announced_again) = Announcer::new(intake, &settings.hub_name);
+        // Before anything is read: what is noted from now on is looked at.
+        let notices = documents.listen().await?;
         let shared = Shared {
             refresher: follower.refresher(),
             announcer,
@@ -121,6 +127,8 @@ impl Control {
             queue_turns: Stripes::new(),
             calls: Calls::new(&settings.commands),
             deadlines: Deadlines::default(),
+            noted: Noted::default(),
+            has_peers: notices.is_some(),
             feedback: Feedback::default(),
             farewells: Farewells::default(),
             models: Models::default(),
@@ -143,6 +151,7 @@ impl Control {
         control.load_snapshots().await?;
         control.begin_announcing().await?;
         control.spawn_all(follower, on_change, announced_again);
+        control.spawn_follower_of(notices);
         Ok(control)
     }
 
@@ -177,6 +186,12 @@ impl Control {
         self.spawn(async move { control.follow_snapshots().await });
         let control = self.clone();
         self.spawn(async move { control.sweep_feedback().await });
+    }
+
+    fn spawn_follower_of(&self, notices: Option<Box<dyn Notices>>) {
+        let Some(notices) = notices else { return };
+        let control = self.clone();
+        self.spawn(async move { control.follow_notices(notices).await });
     }
 
     /// Does something to its end although whoever asked for it may go away, as an HTTP client does when its connection is lost: what was

@@ -78,6 +78,29 @@ pub const EVENTS_TOTAL: &str = "millrace_control_events_total";
 /// Events lost because the journal took none for too long.
 pub const EVENTS_LOST_TOTAL: &str = "millrace_control_events_lost_total";
 
+/// Notes of other nodes that concerned a session of this one.
+pub const NOTICES_TOTAL: &str = "millrace_control_notices_total";
+/// Times that notes of other nodes may have been missed, because the connection to the database was lost.
+pub const NOTICE_GAPS_TOTAL: &str = "millrace_control_notice_gaps_total";
+
+/// Another node has noted something that concerns a session.
+pub(crate) fn notice() {
+    metrics::counter!(NOTICES_TOTAL).increment(1);
+}
+
+/// Other nodes are not heard. Logged when it begins, not each time.
+pub(crate) fn deaf(error: &RegistryError, first: bool) {
+    if first {
+        tracing::warn!(error = %error, cause = ?std::error::Error::source(error), "other nodes cannot be heard");
+    }
+}
+
+/// Other nodes are heard again.
+pub(crate) fn heard_again() {
+    metrics::counter!(NOTICE_GAPS_TOTAL).increment(1);
+    tracing::info!("other nodes are heard again");
+}
+
 /// The store failed in the middle of a request.
 pub(crate) fn store_failed(error: &RegistryError) {
     metrics::counter!(STORE_FAILURES_TOTAL).increment(1);

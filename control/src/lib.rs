@@ -25,6 +25,7 @@ mod lifecycle;
 pub mod limits;
 mod methods;
 mod models;
+mod notices;
 pub mod policies;
 mod queries;
 mod queues;

@@ -49,6 +49,15 @@ pub const UNDER_WAY_MAX: usize = 16 * 1024;
 /// Sessions that wait for a look into the change log; more are told to come again.
 pub const REFRESHES_MAX: usize = 16 * 1024;
 
+/// Notes of other nodes that are looked into at once.
+pub const NOTED_AT_ONCE: usize = 128;
+
+/// Noted queues that are remembered for sessions that are just beginning: many more than are noted while one begins.
+pub const NOTED_QUEUES_KEPT: usize = 1_024;
+
+/// Pause before other nodes are listened to again.
+pub const NOTICE_PAUSE: Duration = Duration::from_millis(200);
+
 /// Queues that time is let pass in at once, so that the store has many writes for one commit.
 pub const SETTLED_AT_ONCE: usize = 128;
 

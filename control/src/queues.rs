@@ -88,7 +88,9 @@ impl Control {
         let owner = device.device_id();
         let precondition = version.map_or(Precondition::Absent, Precondition::Version);
         let index = DocumentKey::new(Collection::CommandQueue, owner, "");
-        let mut writes = vec![Write::put(index, precondition, step.queue.encode())];
+        // A session on another node gets what is put in here.
+        let note = (step.stored.is_some() && self.shared.has_peers).then(Box::default);
+        let mut writes = vec![Write::put(index, precondition, step.queue.encode()).noted(note)];
         let kept = step.stored.filter(|sequence| !step.removed.contains(sequence));
         if let (Some(sequence), Some(message)) = (kept, message) {
             writes.push(Write::put(body_key(owner, sequence), Precondition::Any, message.encode()));

@@ -94,8 +94,10 @@ impl Control {
         if subscriptions.has(Subscription::Methods) {
             self.shared.calls.arrived(name);
         }
-        // A queue that came about since it was looked for has a deadline by now, or its command's sender sees this session.
-        if kept.has_queue || self.shared.deadlines.contains(name.device_id()) {
+        // A queue that came about since it was looked for has a deadline by now, or was noted by another node, or its command's sender
+        // sees this session.
+        let device_id = name.device_id();
+        if kept.has_queue || self.shared.deadlines.contains(device_id) || self.shared.noted.contains(device_id) {
             self.session_opened(name, session).await;
         }
         Ok(())

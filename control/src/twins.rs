@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millrace_control_store::clock;
 use millrace_control_store::documents::{ApplyError, Batch, Collection, DocumentKey, Precondition, Write};
-use millrace_control_twin::{Change, Twin, time_text};
+use millrace_control_twin::{Change, Paths, Twin, time_text};
 use millrace_ingest::Directory;
-use millrace_model::door::{SessionKey, Subscription, ToDevice};
+use millrace_model::door::{EndReason, SessionKey, Subscription, ToDevice};
 use millrace_model::{HubError, IdentityName, MessageSource, Timestamp};
 use serde_json::Value;
 
@@ -22,6 +22,7 @@ use crate::control::Control;
 use crate::events;
 use crate::failure::{apply_error, hub_error};
 use crate::limits::ATTEMPTS_MAX;
+use crate::sessions::Session;
 use crate::throttle::Operation;
 
 impl Control {
@@ -109,7 +110,8 @@ impl Control {
             let now = clock::now();
             let Some(change) = decide(&twin, now)? else { return Ok(None) };
             let precondition = version.map_or(Precondition::Absent, Precondition::Version);
-            let write = Write::put(DocumentKey::of(Collection::Twin, name), precondition, change.twin.encode());
+            let write = Write::put(DocumentKey::of(Collection::Twin, name), precondition, change.twin.encode())
+                .noted(self.desired_note(&change));
             match self.shared.documents.apply(Batch { identity: Some(name.clone()), writes: vec![write] }).await {
                 Ok(_) => {
                     events::twin_changed();
@@ -204,11 +206,35 @@ impl Control {
 
     async fn tell_desired(&self, name: &IdentityName, change: &Change) {
         let Some((version, patch)) = &change.desired_for_device else { return };
-        let Some(session) = self.shared.sessions.find(name) else { return };
-        if session.subscriptions.has(Subscription::Desired) {
-            let patch = Bytes::copy_from_slice(patch);
-            self.tell(name, session.key, ToDevice::Desired { version: *version, patch }).await;
-        }
+        let Some(session) = self.desired_listener(name) else { return };
+        let patch = Bytes::copy_from_slice(patch);
+        self.tell(name, session.key, ToDevice::Desired { version: *version, patch }).await;
+    }
+
+    /// What other nodes are to know, one of which may have the session: where the desired properties have changed.
+    fn desired_note(&self, change: &Change) -> Option<Box<str>> {
+        let (_, patch) = change.desired_for_device.as_ref().filter(|_| self.shared.has_peers)?;
+        Some(Paths::of(patch).to_text().into())
+    }
+
+    /// Another node has changed desired properties there: the session hears what is there now, which may be newer, never older.
+    pub(crate) async fn tell_desired_of(&self, name: &IdentityName, paths: &Paths) {
+        let _turn = self.shared.twin_turns.turn(name).await;
+        let Some(session) = self.desired_listener(name) else { return };
+        let told = match self.read_twin(name).await {
+            Ok((twin, _)) => {
+                let (version, patch) = twin.desired_at(paths);
+                ToDevice::Desired { version, patch: patch.into() }
+            }
+            // Its device reads the twin when it is back.
+            Err(_) => ToDevice::End(EndReason::Unavailable),
+        };
+        self.tell(name, session.key, told).await;
+    }
+
+    /// The session that listens to desired properties.
+    pub(crate) fn desired_listener(&self, name: &IdentityName) -> Option<Session> {
+        self.shared.sessions.find(name).filter(|session| session.subscriptions.has(Subscription::Desired))
     }
 
     fn announce_twin(&self, name: &IdentityName, before: &Twin, change: &Change, at: Timestamp) {

@@ -85,7 +85,12 @@ impl Files {
 
     /// Writes or removes a document as it was read; `None` when somebody else was first.
     async fn change(&self, document: &Document, body: Option<Vec<u8>>) -> Result<Option<i64>, HubError> {
-        let write = Write { key: document.key.clone(), precondition: Precondition::Version(document.version), body };
+        let write = Write {
+            key: document.key.clone(),
+            precondition: Precondition::Version(document.version),
+            body,
+            note: None,
+        };
         match self.documents.apply(Batch { identity: None, writes: vec![write] }).await {
             Ok(versions) => Ok(Some(versions.first().copied().unwrap_or_default())),
             Err(ApplyError::Conflict { .. }) => Ok(None),

@@ -102,6 +102,26 @@ pub struct Write {
     pub precondition: Precondition,
     /// Its new body; `None` removes it.
     pub body: Option<Vec<u8>>,
+    /// Told to all other nodes once the write is durable; see [`Documents::listen`].
+    pub note: Option<Box<str>>,
+}
+
+/// What another node has noted with a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What it wrote.
+    pub key: DocumentKey,
+    /// The note; empty when it was too long.
+    pub text: Box<str>,
+}
+
+/// What a listener hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// A note.
+    Notice(Notice),
+    /// Notes may have been missed; from now on there are some again.
+    Gap,
 }
 
 /// Writes that are applied together.
@@ -151,6 +171,12 @@ pub enum ApplyError {
 /// What a store's document methods return.
 pub type PendingDocuments<'a, T, E = RegistryError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
+/// Notes of other nodes. They say where to look: one that comes late, twice or not at all may cost time only.
+pub trait Notices: Send {
+    /// Waits for the next. After an error it tries again to listen, and then begins with [`Heard::Gap`].
+    fn next(&mut self) -> PendingDocuments<'_, Heard>;
+}
+
 /// A store of documents.
 pub trait Documents: Send + Sync {
     /// Reads one.
@@ -171,6 +197,12 @@ pub trait Documents: Send + Sync {
     /// A number that changes with every change of a collection, whichever process makes it. Only for collections that every node
     /// keeps in memory: [`Collection::Model`], [`Collection::Certificate`], [`Collection::Configuration`], [`Collection::LinkedHub`].
     fn revision(&self, collection: Collection) -> PendingDocuments<'_, i64>;
+
+    /// Listens to the notes of other nodes' writes from now on; `None` where there are no other nodes. Notes of this store's own writes
+    /// are not heard. Only for [`Collection::Twin`] and [`Collection::CommandQueue`].
+    fn listen(&self) -> PendingDocuments<'_, Option<Box<dyn Notices>>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 impl DocumentKey {
@@ -213,12 +245,18 @@ impl Write {
     /// Writes a body.
     #[must_use]
     pub fn put(key: DocumentKey, precondition: Precondition, body: Vec<u8>) -> Self {
-        Self { key, precondition, body: Some(body) }
+        Self { key, precondition, body: Some(body), note: None }
     }
 
     /// Removes a document.
     #[must_use]
     pub fn remove(key: DocumentKey, precondition: Precondition) -> Self {
-        Self { key, precondition, body: None }
+        Self { key, precondition, body: None, note: None }
+    }
+
+    /// The same write with a note for other nodes.
+    #[must_use]
+    pub fn noted(self, note: Option<Box<str>>) -> Self {
+        Self { note, ..self }
     }
 }

@@ -17,6 +17,13 @@ pub fn key() -> Result<Key, RegistryError> {
     Ok(Key::from_bytes(bytes.as_ref())?)
 }
 
+/// Eight random bytes, for what must not be the same twice among the processes of a hub.
+pub(crate) fn number() -> Result<u64, RegistryError> {
+    let mut bytes = [0; 8];
+    rand::fill(&mut bytes).map_err(|_| RegistryError::Random)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
 /// Two random bytes.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ mod event;
 pub mod json;
 pub mod limits;
 mod path;
+mod paths;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ mod view;
 pub use change::Change;
 pub use error::{DecodeError, SectionName, TwinError};
 pub use event::TwinEvent;
+pub use paths::Paths;
 pub use time::time_text;
 pub use twin::Twin;
 pub use view::IdentityFacts;

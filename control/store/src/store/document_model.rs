@@ -178,7 +178,7 @@ fn batch(world: &World, model: &Model, identity: Option<usize>, writes: &BTreeMa
                 model.documents.get(&key).map_or(Precondition::Absent, |(version, _)| Precondition::Version(*version))
             }
         };
-        Write { key, precondition, body: body.map(|byte| vec![byte; usize::from(byte)]) }
+        Write { key, precondition, body: body.map(|byte| vec![byte; usize::from(byte)]), note: None }
     };
     Batch {
         identity: identity.map(|number| world.identities[number].clone()),

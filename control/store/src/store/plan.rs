@@ -24,6 +24,8 @@ pub(super) struct Plan<'a> {
     pub(super) answers: Vec<Result<Vec<i64>, ApplyError>>,
     /// What changes, in the order of the keys, so that several writers lock in the same order.
     pub(super) effects: BTreeMap<&'a DocumentKey, Effect<'a>>,
+    /// What other nodes are to be told.
+    pub(super) notes: Vec<(&'a DocumentKey, &'a str)>,
 }
 
 /// What becomes of a document.
@@ -61,7 +63,7 @@ pub(super) fn identities(batches: &[Batch]) -> BTreeSet<&IdentityName> {
 
 /// Decides on all batches.
 pub(super) fn plan<'a>(batches: &'a [Batch], found: &Found<'a>) -> Plan<'a> {
-    let mut plan = Plan { answers: Vec::with_capacity(batches.len()), effects: BTreeMap::new() };
+    let mut plan = Plan { answers: Vec::with_capacity(batches.len()), ..Plan::default() };
     for batch in batches {
         let answer =
             plan.check(batch, found).map(|()| batch.writes.iter().map(|write| plan.take(write, found)).collect());
@@ -104,6 +106,7 @@ impl<'a> Plan<'a> {
         let after = write.body.as_deref().map(|body| (version, body));
         let before = found.versions.get(&write.key).copied();
         self.effects.insert(&write.key, Effect { before, after });
+        self.notes.extend(write.note.as_deref().map(|note| (&write.key, note)));
         after.map_or(0, |(version, _)| version)
     }
 }
@@ -122,6 +125,7 @@ mod tests {
             key: key(name),
             precondition: *precondition,
             body: body.map(|body| body.as_bytes().to_vec()),
+            note: Some((*name).into()),
         };
         Batch { identity: None, writes: writes.iter().map(write).collect() }
     }
@@ -141,6 +145,7 @@ mod tests {
         assert!(matches!(plan.answers[1], Err(ApplyError::Conflict { write: 1, found: Some(8) })));
         assert_eq!(plan.answers[2].as_ref().unwrap(), &[9, 1]);
         assert_eq!(plan.answers[3].as_ref().unwrap(), &[0]);
+        assert_eq!(plan.notes.iter().map(|(_, note)| *note).collect::<Vec<_>>(), ["a", "a", "c", "c"]);
         let effects: Vec<_> = plan.effects.into_iter().collect();
         assert_eq!(effects, [(&existing, Effect { before: Some(7), after: Some((9, b"2".as_slice())) })]);
     }

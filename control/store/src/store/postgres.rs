@@ -3,7 +3,7 @@
 //!   node has one writing connection for all its callers, and the server sees few, large transactions.
 //! - Invariants: changes become visible in the order of their numbers in the log, whichever node makes them, so a follower misses none.
 //!   Read committed is enough: what a decision is made from is locked first.
-//! - Limits: at most [`WRITERS`] + [`READERS`] + [`SCANNERS`] connections a node. A statement waits 15 s for a lock, a caller
+//! - Limits: at most [`WRITERS`] + [`READERS`] + [`SCANNERS`] connections a node, and one that listens. A statement waits 15 s for a lock, a caller
 //!   [`WAIT_SECONDS`] for a connection, then the answer is [`RegistryError::Busy`]. A node that vanishes in the middle of a transaction
 //!   loses its locks within a minute.
 //! - Errors: [`RegistryError`]; never with the password of the address.
@@ -22,11 +22,13 @@ use crate::store::{DeviceCounts, Import, LoggedChange, Pending, Store, page};
 
 mod document;
 mod import;
+mod notices;
 mod row;
 mod schema;
 mod writer;
 
 use import::PostgresImport;
+use notices::{Node, PostgresNotices};
 use writer::PostgresWriter;
 
 /// Connections that write: the group's, and imports.
@@ -52,6 +54,8 @@ pub struct PostgresStore {
     readers: PgPool,
     scanners: PgPool,
     group: GroupCommit,
+    options: PgConnectOptions,
+    node: Node,
 }
 
 impl PostgresStore {
@@ -62,17 +66,16 @@ impl PostgresStore {
     pub async fn open(url: &str) -> Result<Self, RegistryError> {
         // The parser's own error may repeat parts of the address.
         let options = PgConnectOptions::from_str(url).map_err(|_| RegistryError::Url)?.application_name("millrace");
-        let pool = |connections| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(Duration::from_secs(WAIT_SECONDS))
-                .after_connect(|connection, _| Box::pin(async { connection.execute(SETTINGS).await.map(drop) }))
-                .connect_lazy_with(options.clone())
-        };
-        let writer = pool(WRITERS);
+        let writer = pool(&options, WRITERS);
         schema::migrate(&writer).await?;
-        let group = GroupCommit::start(PostgresWriter(writer.clone()));
-        Ok(Self { readers: pool(READERS), scanners: pool(SCANNERS), writer, group })
+        let node = Node::new()?;
+        let group = GroupCommit::start(PostgresWriter { pool: writer.clone(), node });
+        Ok(Self { readers: pool(&options, READERS), scanners: pool(&options, SCANNERS), writer, group, options, node })
+    }
+
+    /// Listens to what other nodes note with their writes.
+    async fn listen(&self) -> Result<PostgresNotices, RegistryError> {
+        PostgresNotices::open(self.options.clone(), self.node).await
     }
 
     /// Finishes what is under way and closes the connections.
@@ -174,6 +177,15 @@ impl PostgresStore {
         .await?;
         rows.iter().map(row::change).collect::<Result<_, _>>().map(Some)
     }
+}
+
+/// Connections, opened when they are needed.
+fn pool(options: &PgConnectOptions, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(WAIT_SECONDS))
+        .after_connect(|connection, _| Box::pin(async { connection.execute(SETTINGS).await.map(drop) }))
+        .connect_lazy_with(options.clone())
 }
 
 impl Store for PostgresStore {

@@ -9,7 +9,8 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::documents::{
-    ApplyError, Batch, Collection, Document, DocumentKey, Documents, PendingDocuments, SCAN_DOCUMENTS_MAX, Scan,
+    ApplyError, Batch, Collection, Document, DocumentKey, Documents, Notices, PendingDocuments, SCAN_DOCUMENTS_MAX,
+    Scan,
 };
 use crate::error::RegistryError;
 use crate::registry::IdentityName;
@@ -275,5 +276,12 @@ impl Documents for PostgresStore {
 
     fn revision(&self, collection: Collection) -> PendingDocuments<'_, i64> {
         Box::pin(self.revision(collection))
+    }
+
+    fn listen(&self) -> PendingDocuments<'_, Option<Box<dyn Notices>>> {
+        Box::pin(async {
+            let notices: Box<dyn Notices> = Box::new(self.listen().await?);
+            Ok(Some(notices))
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use millrace_model::{Classify, Kind};
 
 use super::*;
-use crate::documents::{ApplyError, Batch, Collection, Documents, Precondition};
+use crate::documents::{ApplyError, Batch, Collection, Documents, Heard, Notice, Notices, Precondition};
 use crate::registry::Status;
 use crate::store::document_suite::{self, batch, key, put};
 use crate::store::postgres::server::Server;
@@ -51,6 +51,43 @@ async fn of_many_callers_on_two_nodes_only_one_is_first() {
 #[tokio::test]
 async fn no_increment_of_two_nodes_is_lost() {
     document_suite::no_increment_is_lost(&nodes().await).await;
+}
+
+#[tokio::test]
+async fn a_node_hears_what_others_note_with_their_writes() {
+    let [one, other] = nodes().await;
+    let mut heard = Documents::listen(&one).await.unwrap().unwrap();
+    let twin = key(Collection::Twin, "d", "m");
+    let of = |precondition, note: Option<&str>| batch([put(&twin, precondition, "1").noted(note.map(Into::into))]);
+    // Its own, one without a note, and one that is not done.
+    one.apply(of(Precondition::Any, Some("own"))).await.unwrap();
+    other.apply(of(Precondition::Any, None)).await.unwrap();
+    other.apply(of(Precondition::Absent, Some("refused"))).await.unwrap_err();
+    other.apply(of(Precondition::Any, Some("done"))).await.unwrap();
+    let notice = Notice { key: twin.clone(), text: "done".into() };
+    assert_eq!(next(heard.as_mut()).await, Ok(Heard::Notice(notice)));
+    // However long a note is, its write is done.
+    other.apply(of(Precondition::Any, Some(&"x".repeat(100_000)))).await.unwrap();
+    assert_eq!(next(heard.as_mut()).await, Ok(Heard::Notice(Notice { key: twin.clone(), text: "".into() })));
+}
+
+#[tokio::test]
+async fn a_listener_says_when_it_may_have_missed_something() {
+    let [one, other] = nodes().await;
+    let mut heard = Documents::listen(&one).await.unwrap().unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    sqlx::raw_sql(end).execute(&other.writer).await.unwrap();
+    next(heard.as_mut()).await.unwrap_err();
+    assert_eq!(next(heard.as_mut()).await, Ok(Heard::Gap));
+    let queue = key(Collection::CommandQueue, "d", "");
+    let noted = put(&queue, Precondition::Any, "1").noted(Some("".into()));
+    other.apply(batch([noted])).await.unwrap();
+    assert_eq!(next(heard.as_mut()).await, Ok(Heard::Notice(Notice { key: queue, text: "".into() })));
+}
+
+async fn next(heard: &mut dyn Notices) -> Result<Heard, String> {
+    let next = tokio::time::timeout(DEADLINE, heard.next()).await.unwrap();
+    next.map_err(|error| error.to_string())
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use crate::random;
 use crate::registry::{self, Record};
 use crate::store::group::{Commit, Failure, Group, Order, Outcome};
 use crate::store::plan::{self, Found};
+use crate::store::postgres::notices::{self, Node};
 use crate::store::postgres::{document, row};
 
 /// How often a group is tried when another node gets in its way.
@@ -27,7 +28,10 @@ const ATTEMPTS_MAX: usize = 8;
 const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-pub(super) struct PostgresWriter(pub(super) PgPool);
+pub(super) struct PostgresWriter {
+    pub(super) pool: PgPool,
+    pub(super) node: Node,
+}
 
 impl Commit for PostgresWriter {
     fn commit<'a>(&'a self, group: &'a Group) -> Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send + 'a>> {
@@ -45,9 +49,9 @@ impl Commit for PostgresWriter {
 
 impl PostgresWriter {
     async fn attempt(&self, group: &Group) -> Result<Outcome, Failure> {
-        let mut connection = self.0.acquire().await.map_err(|error| Failure::RolledBack(error.into()))?;
+        let mut connection = self.pool.acquire().await.map_err(|error| Failure::RolledBack(error.into()))?;
         let mut is_committing = false;
-        match timeout(ATTEMPT_TIME_MAX, write(&mut connection, group, &mut is_committing)).await {
+        match timeout(ATTEMPT_TIME_MAX, write(&mut connection, group, self.node, &mut is_committing)).await {
             Ok(Err(error)) if is_committing => Err(Failure::Unknown(error)),
             Ok(result) => result.map_err(Failure::RolledBack),
             Err(_) => {
@@ -75,6 +79,7 @@ fn is_collision(error: &RegistryError) -> bool {
 async fn write(
     connection: &mut PgConnection,
     group: &Group,
+    node: Node,
     is_committing: &mut bool,
 ) -> Result<Outcome, RegistryError> {
     let mut transaction = connection.begin().await?;
@@ -96,6 +101,7 @@ async fn write(
     };
     let plan = plan::plan(&group.batches, &found);
     document::write(&mut transaction, &plan.effects).await?;
+    notices::send(&mut transaction, node, &plan.notes).await?;
     *is_committing = true;
     transaction.commit().await?;
     Ok(Outcome { orders, batches: plan.answers })
