@@ -48,6 +48,12 @@ impl Refresher {
         matches!(round.await, Ok(Ok(round)) if round.is_good)
     }
 
+    /// Whether the store could be read when it was last looked at.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.0.finished.borrow().is_good
+    }
+
     /// Waits until somebody asks.
     pub(crate) async fn wanted(&self) {
         self.0.wanted.notified().await;
@@ -95,9 +101,11 @@ mod tests {
         refresher.wanted().await;
         refresher.finished(running, false, 0);
         assert!(asking.iter().all(|asked| !asked.is_finished()), "that look had begun before");
+        assert!(!refresher.is_good());
         let next = refresher.begun();
         refresher.finished(next, true, 7);
         refresher.is_beyond(6).await;
+        assert!(refresher.is_good());
         for asked in asking {
             assert!(asked.await.unwrap());
         }

@@ -1,6 +1,6 @@
 //! What a hub leaves in its data directory for the command line: its host name, which `device create` needs without a running hub, and
 //! where a running one can be asked.
-//! - Shape: `DIR/hub.json`: `{"host_name": "...", "admin": "127.0.0.1:9464"}`; members that are not known are skipped.
+//! - Shape: `DIR/hub.json`: `{"host_name": "...", "admin": "127.0.0.1:9464", "has_database": true}`; members that are not known are skipped.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -24,6 +24,9 @@ struct Stored {
     /// Address of the admin listener. It outlives the hub: whether one answers there is for the caller to see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     admin: Option<SocketAddr>,
+    /// Whether identities are in a database and not in the data directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_database: bool,
 }
 
 /// Saves the host name, replacing the file as a whole.
@@ -31,7 +34,7 @@ struct Stored {
 /// # Errors
 /// When the file cannot be written.
 pub fn save(data_dir: &Path, host_name: &str) -> Result<(), RegistryError> {
-    replace(data_dir, &Stored { host_name: host_name.to_owned(), admin: None })
+    replace(data_dir, &Stored { host_name: host_name.to_owned(), admin: None, has_database: false })
 }
 
 /// Saves the host name and the address of the admin listener, replacing the file as a whole.
@@ -39,7 +42,23 @@ pub fn save(data_dir: &Path, host_name: &str) -> Result<(), RegistryError> {
 /// # Errors
 /// When the file cannot be written.
 pub fn announce(data_dir: &Path, host_name: &str, admin: SocketAddr) -> Result<(), RegistryError> {
-    replace(data_dir, &Stored { host_name: host_name.to_owned(), admin: Some(admin) })
+    replace(data_dir, &Stored { host_name: host_name.to_owned(), admin: Some(admin), has_database: false })
+}
+
+/// Likewise, of a hub whose identities are in a database.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn announce_database(data_dir: &Path, host_name: &str, admin: Option<SocketAddr>) -> Result<(), RegistryError> {
+    replace(data_dir, &Stored { host_name: host_name.to_owned(), admin, has_database: true })
+}
+
+/// Whether the hub's identities are in a database, so that only the hub can be asked for them.
+///
+/// # Errors
+/// When the file is there but cannot be read or understood.
+pub fn has_database(data_dir: &Path) -> Result<bool, RegistryError> {
+    Ok(stored(data_dir)?.is_some_and(|stored| stored.has_database))
 }
 
 /// The saved host name, or [`DEFAULT`] when none is saved.
@@ -109,6 +128,10 @@ mod tests {
         super::announce(dir.path(), "hub2.example", "0.0.0.0:9464".parse().unwrap()).unwrap();
         assert_eq!(super::load(dir.path()).unwrap(), "hub2.example");
         assert_eq!(super::load_admin(dir.path()).unwrap(), Some("127.0.0.1:9464".parse().unwrap()));
+        assert!(!super::has_database(dir.path()).unwrap());
+        super::announce_database(dir.path(), "hub3.example", None).unwrap();
+        assert_eq!(super::load(dir.path()).unwrap(), "hub3.example");
+        assert!(super::has_database(dir.path()).unwrap());
         std::fs::write(dir.path().join(super::FILE_NAME), r#"{"host_name":"h","admin":"[::]:1","new":{}}"#).unwrap();
         assert_eq!(super::load_admin(dir.path()).unwrap(), Some("[::1]:1".parse().unwrap()));
         std::fs::write(dir.path().join(super::FILE_NAME), "{").unwrap();

@@ -28,7 +28,8 @@ const PRIVATE_CA: &str = "tls/ca.pem";
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Where")]
 pub struct Target {
-    /// Data directory of a hub on this machine. Devices, modules and policies are there whether it runs or not; all else asks the running hub.
+    /// Data directory of a hub on this machine. Devices, modules and policies are there whether it runs or not; all else asks the running
+    /// hub, as do devices and modules that are in a PostgreSQL database.
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
     /// URL of a hub; if left out, https:// and the host name of the connection string.
@@ -56,6 +57,9 @@ impl Target {
         create: bool,
     ) -> Result<Box<dyn Operator>, OperatorError> {
         match self.local()? {
+            Some(data_dir) if host_name::has_database(data_dir)? => {
+                Ok(Box::new(HubOperator::new(local_client(data_dir, Audience::Hub)?)))
+            }
             Some(data_dir) => Ok(Box::new(LocalOperator::open(data_dir, create).await?)),
             None => Ok(Box::new(HubOperator::new(self.remote(context)?))),
         }

@@ -1,11 +1,13 @@
 //! Whether the hub is alive and ready, put together from its parts.
-//! - Invariants: alive: every shard's loop turns. Ready: alive, every journal writes, and no endpoint is broken. An endpoint that
-//!   waits for its target does not make the hub unready: the journal holds what it misses.
+//! - Invariants: alive: every shard's loop turns. Ready: alive, every journal writes, no endpoint is broken, and the registry can be read,
+//!   without which no device can connect (those that are connected go on). An endpoint that waits for its target does not make the hub
+//!   unready: the journal holds what it misses.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use millrace_control::Refresher;
 use millrace_ingest::Ingest;
 use millrace_journal::{Health as JournalHealth, Journal};
 use millrace_router::{DriverHandle, DriverState};
@@ -20,6 +22,7 @@ pub(crate) struct Health {
     pub(crate) journals: Vec<Journal>,
     pub(crate) drivers: Arc<Vec<DriverHandle>>,
     pub(crate) is_draining: Arc<std::sync::atomic::AtomicBool>,
+    registry: Refresher,
     seen: Mutex<HashMap<u16, (u64, Instant)>>,
 }
 
@@ -29,6 +32,7 @@ pub(crate) struct Report {
     pub(crate) is_alive: bool,
     pub(crate) is_ready: bool,
     draining: bool,
+    registry: &'static str,
     shards: Vec<ShardReport>,
     endpoints: Vec<EndpointReport>,
 }
@@ -55,8 +59,9 @@ impl Health {
         journals: Vec<Journal>,
         drivers: Arc<Vec<DriverHandle>>,
         is_draining: Arc<std::sync::atomic::AtomicBool>,
+        registry: Refresher,
     ) -> Self {
-        Self { ingest, journals, drivers, is_draining, seen: Mutex::new(HashMap::new()) }
+        Self { ingest, journals, drivers, is_draining, registry, seen: Mutex::new(HashMap::new()) }
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -66,7 +71,9 @@ impl Health {
         let writes = shards.iter().all(|shard| shard.reading && shard.journal == "healthy");
         let draining = self.is_draining.load(std::sync::atomic::Ordering::Relaxed);
         let broken = self.drivers.iter().any(|driver| matches!(driver.state(), DriverState::Broken { .. }));
-        Report { is_alive, is_ready: is_alive && writes && !broken && !draining, draining, shards, endpoints }
+        let is_ready = is_alive && writes && !broken && !draining && self.registry.is_good();
+        let registry = if self.registry.is_good() { "healthy" } else { "cannot be read" };
+        Report { is_alive, is_ready, draining, registry, shards, endpoints }
     }
 
     fn shards(&self) -> Vec<ShardReport> {

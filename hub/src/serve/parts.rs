@@ -107,7 +107,8 @@ impl Hub {
         let is_draining = Arc::new(AtomicBool::new(false));
         if let Some(listener) = admin {
             let of_road = (road.journals.clone(), Arc::clone(&road.drivers));
-            let health = Health::new(Arc::clone(&ingest), of_road.0, of_road.1, Arc::clone(&is_draining));
+            let (draining, refresher) = (Arc::clone(&is_draining), registry.refresher.clone());
+            let health = Health::new(Arc::clone(&ingest), of_road.0, of_road.1, draining, refresher);
             admin::serve(listener, Arc::new(health), metrics, apis.service())?;
         }
         let exchangeable = Exchangeable {

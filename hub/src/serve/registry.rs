@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use millrace_control::{Control, Follower, Parts, Policies, Refresher, RegistryDirectory, Settings};
 use millrace_control_operator::host_name;
-use millrace_control_store::store::{self, Database};
-use millrace_control_store::{Change, ChangeKind, Documents, Store};
+use millrace_control_store::store::{self, Database, SqliteStore};
+use millrace_control_store::{Change, ChangeKind, Documents, RegistryError, Store};
 use millrace_ingest::{CloseReason, Doorway, Ingest};
 
 use crate::config::Config;
@@ -24,11 +24,7 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) async fn open(path: &Path, config: &Config, host: &str, doorway: &Doorway) -> anyhow::Result<Self> {
-        let announced = match config.admin {
-            Some(admin) => host_name::announce(path, host, admin),
-            None => host_name::save(path, host),
-        };
-        announced.context("cannot save the host name")?;
+        announce(path, config, host).context("cannot save the host name")?;
         let policies = Arc::new(Policies::open(path).context("cannot open the hub's keys")?);
         let database = database(path, config).await?;
         let store: Arc<dyn Store> = database.clone();
@@ -65,12 +61,27 @@ impl Registry {
     }
 }
 
+/// Leaves in the data directory what the command line needs to know.
+fn announce(path: &Path, config: &Config, host: &str) -> Result<(), RegistryError> {
+    match (&config.control.database.url_file, config.admin) {
+        (Some(_), admin) => host_name::announce_database(path, host, admin),
+        (None, Some(admin)) => host_name::announce(path, host, admin),
+        (None, None) => host_name::save(path, host),
+    }
+}
+
 /// SQLite in the data directory, or the PostgreSQL database whose URL a file holds.
 async fn database(path: &Path, config: &Config) -> anyhow::Result<Arc<dyn Database>> {
     let url = match &config.control.database.url_file {
         None => None,
         Some(file) => {
             let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            if path.join(SqliteStore::FILE_NAME).exists() {
+                tracing::warn!(
+                    file = SqliteStore::FILE_NAME,
+                    "not used: identities are in the database, not in the data directory"
+                );
+            }
             Some(text.trim().to_owned())
         }
     };
