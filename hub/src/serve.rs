@@ -4,6 +4,7 @@
 
 mod admin;
 mod apis;
+mod bounded;
 mod certificates;
 mod data_directory;
 mod descriptors;

@@ -13,10 +13,14 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
+use super::bounded::Bounded;
 use super::health::{Health, Report};
 
 /// How often the recorder sorts what histograms have gathered.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Connections at once: some of the descriptors that are kept free of devices' connections, and no more of them.
+const CONNECTIONS_MAX: usize = 256;
 
 #[derive(Clone)]
 struct Admin {
@@ -57,7 +61,7 @@ pub(crate) fn serve(
         .with_state(Admin { health, metrics })
         .merge(service);
     drop(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        if let Err(error) = axum::serve(Bounded::new(listener, CONNECTIONS_MAX), router).await {
             tracing::error!(%error, "the admin listener ended");
         }
     }));
