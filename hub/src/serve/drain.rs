@@ -1,6 +1,7 @@
 //! The end: stop accepting, acknowledge what was read, deliver, complete the open files, exit.
 //! - Invariants: what a dead sink could not take in time stays in the journal, and is said. Nothing acknowledged is lost whatever fails here.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,6 +16,10 @@ use super::reload::Exchangeable;
 
 /// Time for the last acknowledgements: a sync of the journal, with a slow disk in mind.
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
+
+/// Time for the control side to let go of what it works on: a database that is away would keep it for longer than anybody waits, and
+/// what it does not let go of, others take over later.
+const LET_GO: Duration = Duration::from_secs(5);
 
 /// A sink may be in the middle of a call when its time is over.
 const GRACE: Duration = Duration::from_secs(5);
@@ -31,14 +36,20 @@ impl Hub {
         let deadline = Instant::now() + self.drain;
         let Self { ingest, https, apis, control, journals, drivers, trimmer, exchangeable, .. } = self;
         // Requests under way need shards and control side, so they end first.
-        https.stop(ACKNOWLEDGE).await;
-        apis.stop().await;
+        https.stop().await;
+        let_go(apis.stop()).await;
         let data_path = DataPath { ingest, journals, drivers, trimmer, exchangeable };
         let outcome =
             tokio::task::spawn_blocking(move || data_path.drain(deadline)).await.context("the drain panicked")?;
-        control.shutdown().await;
+        let_go(control.shutdown()).await;
         tracing::info!("stopped");
         outcome
+    }
+}
+
+async fn let_go(ending: impl Future<Output = ()>) {
+    if tokio::time::timeout(LET_GO, ending).await.is_err() {
+        tracing::warn!("the control side did not end in time: jobs under way go on when their leases have run out");
     }
 }
 
