@@ -250,8 +250,22 @@ fn endpoints(document: &mut Document<'_>) -> Vec<Endpoint> {
     endpoints
 }
 
-/// Folders of the data directory that are not an endpoint's.
-const FOLDERS: [&str; 5] = ["alerts", "cursors", "dead-letter", "journal", "tls"];
+/// What lies in the data directory and is not an endpoint's.
+const TAKEN: [&str; 13] = [
+    "alerts",
+    "cursors",
+    "dead-letter",
+    "files",
+    "hub.json",
+    "journal",
+    "lock",
+    "policies.json",
+    "provisioning-policies.json",
+    "registry.sqlite",
+    "registry.sqlite-shm",
+    "registry.sqlite-wal",
+    "tls",
+];
 
 /// Endpoint names become parts of file names.
 fn is_endpoint_name(name: &str) -> bool {
@@ -282,7 +296,7 @@ fn endpoint<'a>(
         Some("alerts") => EndpointKind::Alerts(document.typed(value, &context)?),
         Some("kafka") => EndpointKind::Kafka(document.typed(value, &context)?),
         Some("parquet") => {
-            if FOLDERS.contains(&name) {
+            if TAKEN.contains(&name) {
                 document.note(
                     position,
                     format!("{context}: a Parquet endpoint's folder has its name, and this one is taken"),

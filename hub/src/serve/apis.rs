@@ -32,6 +32,7 @@ impl Apis {
         provisioning: Option<ProvisioningApi>,
         doorway: &Doorway,
     ) -> anyhow::Result<Self> {
+        let of_devices = config.files.container.clone();
         let host = host_names.first().map_or("localhost", String::as_str).to_owned();
         let control = &registry.control;
         let files = Files::open(config.files, Arc::clone(control.documents()), path, &host).await;
@@ -40,6 +41,7 @@ impl Apis {
         drop(tokio::spawn(Arc::clone(&files).run(std::future::pending())));
         let other_hosts = config.jobs.jobs.container_hosts.clone();
         let containers = Containers::new(Some(Arc::clone(files.store())), host_names.to_vec(), other_hosts);
+        let containers = containers.without(&of_devices);
         let jobs = Jobs::start(config.jobs, control.clone(), containers).await.context("cannot start jobs")?;
         let device = DeviceApi {
             directory: control.directory().clone(),

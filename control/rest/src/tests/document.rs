@@ -37,6 +37,16 @@ async fn neither_lacks_a_route_of_the_other() {
     }
 }
 
+#[tokio::test]
+async fn no_container_of_uploads_takes_a_route() {
+    let served = serve().await;
+    for path in paths(&served.state) {
+        let first = path.split('/').nth(1).unwrap_or_default().to_ascii_lowercase();
+        let config = millrace_control_files::FilesConfig { container: first, ..Default::default() };
+        assert!(!config.validate().is_empty(), "{path} and a container could not both be served");
+    }
+}
+
 /// Whether a word stands in the place of an id, so that any other one is refused as a method is.
 fn has_word(operation: &Value) -> bool {
     operation["summary"].as_str().unwrap().starts_with("With `")
