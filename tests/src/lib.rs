@@ -8,6 +8,7 @@ pub mod hub;
 pub mod kafka;
 pub mod load;
 pub mod node;
+pub mod postgres;
 pub mod programs;
 pub mod python;
 pub mod rest;
