@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use millrace_protocols_identity::x509::leaf_validity;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -56,10 +57,12 @@ pub(crate) fn private(directory: &Path, host_names: &[String]) -> anyhow::Result
     from_files(&server, &server_key)
 }
 
+/// By what it says itself: the age of the file is that of its last copy.
 fn is_fresh(certificate: &Path) -> bool {
-    let modified = std::fs::metadata(certificate).and_then(|metadata| metadata.modified());
-    let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
-    age.is_some_and(|age| age < DAY * (SERVER_DAYS - SERVER_DAYS_LEFT_MIN))
+    let read = CertificateDer::from_pem_file(certificate).ok().and_then(|der| leaf_validity(&der).ok());
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let is_good_at = |time: Duration| read.is_some_and(|validity| validity.check(time.as_secs()).is_ok());
+    is_good_at(since_1970) && is_good_at(since_1970 + DAY * SERVER_DAYS_LEFT_MIN)
 }
 
 fn valid_for(params: &mut CertificateParams, days: u32) {
@@ -116,5 +119,34 @@ fn remove_if_there(path: &Path) -> anyhow::Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_at_its_end_is_made_anew_however_new_its_file_is() {
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let directory = tempfile::tempdir().unwrap();
+        let (server, names) = (directory.path().join("server.pem"), vec!["hub.example.net".to_owned()]);
+        let made = || {
+            private(directory.path(), &names).unwrap();
+            std::fs::read_to_string(&server).unwrap()
+        };
+        let first = made();
+        assert_eq!(made(), first, "a good one stays");
+        let now = SystemTime::now();
+        for end in [now - DAY, now + DAY] {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(names.clone()).unwrap();
+            params.not_before = (now - 700 * DAY).into();
+            params.not_after = end.into();
+            let old = params.self_signed(&key).unwrap().pem();
+            std::fs::write(&server, &old).unwrap();
+            std::fs::write(directory.path().join("server.key"), key.serialize_pem()).unwrap();
+            assert_ne!(made(), old);
+        }
     }
 }
