@@ -234,9 +234,11 @@ impl Files {
             return Ok(None);
         }
         let blob = BlobName::parse(&record.blob_name).ok_or(HubError::SERVER)?;
-        let Ok(meta) = self.store.head(&blob.path(&self.container())).await else {
-            return Err(HubError::OPERATION.because("the file is not there"));
-        };
+        let meta = self.store.head(&blob.path(&self.container())).await.map_err(|error| match error {
+            object_store::Error::NotFound { .. } => HubError::OPERATION.because("the file is not there"),
+            // The device may say so again later.
+            error => failed(&error),
+        })?;
         let now = jiff::Timestamp::now();
         let blob_uri = format!("https://{}/{}/{}", self.host_name, self.config.container, uri_path(blob.as_str()));
         let record = NotificationRecord {

@@ -387,11 +387,9 @@ async fn a_list_of_blocks_is_not_read_before_its_turn() {
     let upload = hub.begin("a").await;
     // No turn ever comes.
     hub.files.writes.close();
-    let unread = || {
-        let piece = async { panic!("the body was read") as Result<Bytes, std::io::Error> };
-        Body::from_stream(futures_util::stream::once(piece))
-    };
-    let list = hub.ask("PUT", &upload, "&comp=blocklist", &[], unread()).await;
+    let read = || -> Result<Bytes, std::io::Error> { panic!("the body was read") };
+    let unread = Body::from_stream(futures_util::stream::once(async move { read() }));
+    let list = hub.ask("PUT", &upload, "&comp=blocklist", &[], unread).await;
     assert_eq!((list.status, code(&list)), (503, "ServerBusy"));
     let shown = hub.ask("GET", &upload, "&comp=blocklist&blocklisttype=all", &[], "").await;
     assert_eq!((shown.status, code(&shown)), (503, "ServerBusy"));
