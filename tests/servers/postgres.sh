@@ -3,6 +3,8 @@
 #   postgres.sh start DIR [PORT]  makes a database cluster in DIR and starts it, prints HOST:PORT once it answers; user "millrace", no password
 #   postgres.sh stop DIR          ends it in order
 #   postgres.sh kill DIR          kill -9 of all its processes
+#   postgres.sh pause DIR         stops all its processes in the middle of things, as if its machine had vanished
+#   postgres.sh resume DIR        lets them go on
 #   postgres.sh restart DIR       starts it again on the same port and data
 # With MILLRACE_TEST_PID set, the server ends when that process does, and its data go.
 # MILLRACE_POSTGRES_OPTIONS are further options of the server, such as "-c fsync=off". DIR/log holds what it printed.
@@ -115,9 +117,16 @@ stop() {
     done
 }
 
+# signal_all DIR SIGNAL: the server's processes are a session of their own, but each of its children is a process group.
+signal_all() {
+    local pid
+    pid=$(pid_of "$1")
+    ps -o pid= -s "$pid" | xargs kill "-$2"
+}
+
 readonly verb=${1:-}
 case $verb in
-    start | stop | kill | restart)
+    start | stop | kill | restart | pause | resume)
         [ -n "${2:-}" ] || fail "$verb needs a directory"
         mkdir -p "$2"
         dir=$(cd "$2" && pwd)
@@ -129,6 +138,8 @@ case $verb in
                 ;;
             stop) stop "$dir" INT ;;
             kill) stop "$dir" KILL ;;
+            pause) signal_all "$dir" STOP ;;
+            resume) signal_all "$dir" CONT ;;
             restart)
                 need
                 stop "$dir" INT
@@ -137,5 +148,5 @@ case $verb in
         esac
         ;;
     watch) watch "$2" "$3" ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

@@ -4,7 +4,7 @@
 //! - Invariants: changes become visible in the order of their numbers in the log, whichever node makes them, so a follower misses none.
 //!   Read committed is enough: what a decision is made from is locked first.
 //! - Limits: at most [`WRITERS`] + [`READERS`] + [`SCANNERS`] connections a node, and one that listens. A statement waits 15 s for a lock, a caller
-//!   [`WAIT_SECONDS`] for a connection, then the answer is [`RegistryError::Busy`]. A node that vanishes in the middle of a transaction
+//!   [`WAIT_SECONDS`] for a connection and [`ANSWER_SECONDS_MAX`] for what it reads by key, then the answer is [`RegistryError::Busy`]. A node that vanishes in the middle of a transaction
 //!   loses its locks within a minute.
 //! - Errors: [`RegistryError`]; never with the password of the address.
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Executor, Row};
+use tokio::time::timeout;
 
 use crate::error::RegistryError;
 use crate::limits::PAGE_IDENTITIES_MAX;
@@ -39,6 +40,8 @@ const READERS: u32 = 4;
 const SCANNERS: u32 = 3;
 /// How long a caller waits for a connection.
 const WAIT_SECONDS: u64 = 5;
+/// How long a server may be silent that was asked for single rows. One whose machine has vanished says nothing for as long as TCP tries.
+const ANSWER_SECONDS_MAX: u64 = if cfg!(test) { 5 } else { 15 };
 /// What each connection is told first. The third line: every join of ours is a look-up by key, but a plan that the server made and kept
 /// while the tables were empty would read them whole; compiling such plans would cost more than it
 /// saves. The last makes it notice a node that vanished, and free what it held.
@@ -54,7 +57,6 @@ pub struct PostgresStore {
     readers: PgPool,
     scanners: PgPool,
     group: GroupCommit,
-    options: PgConnectOptions,
     node: Node,
 }
 
@@ -70,12 +72,12 @@ impl PostgresStore {
         schema::migrate(&writer).await?;
         let node = Node::new()?;
         let group = GroupCommit::start(PostgresWriter { pool: writer.clone(), node });
-        Ok(Self { readers: pool(&options, READERS), scanners: pool(&options, SCANNERS), writer, group, options, node })
+        Ok(Self { readers: pool(&options, READERS), scanners: pool(&options, SCANNERS), writer, group, node })
     }
 
     /// Listens to what other nodes note with their writes.
     async fn listen(&self) -> Result<PostgresNotices, RegistryError> {
-        PostgresNotices::open(self.options.clone(), self.node).await
+        PostgresNotices::open(self.readers.connect_options(), self.node).await
     }
 
     /// Finishes what is under way and closes the connections.
@@ -179,6 +181,12 @@ impl PostgresStore {
     }
 }
 
+/// What `reading` answers in time.
+async fn in_time<T>(reading: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
+    let answered = timeout(Duration::from_secs(ANSWER_SECONDS_MAX), reading).await;
+    answered.unwrap_or(Err(RegistryError::Busy))
+}
+
 /// Connections, opened when they are needed.
 fn pool(options: &PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
@@ -194,11 +202,11 @@ impl Store for PostgresStore {
     }
 
     fn get<'a>(&'a self, name: &'a IdentityName) -> Pending<'a, Option<Record>> {
-        Box::pin(self.get(name))
+        Box::pin(in_time(self.get(name)))
     }
 
     fn find_many<'a>(&'a self, names: &'a [IdentityName]) -> Pending<'a, Vec<Record>> {
-        Box::pin(self.find_many(names))
+        Box::pin(in_time(self.find_many(names)))
     }
 
     fn devices<'a>(&'a self, after: Option<&'a str>, count: usize) -> Pending<'a, Vec<Record>> {
@@ -233,11 +241,11 @@ impl Store for PostgresStore {
     }
 
     fn newest_change(&self) -> Pending<'_, i64> {
-        Box::pin(self.newest_change())
+        Box::pin(in_time(self.newest_change()))
     }
 
     fn changes_since(&self, sequence: i64, count: usize) -> Pending<'_, Option<Vec<LoggedChange>>> {
-        Box::pin(self.changes_since(sequence, count))
+        Box::pin(in_time(self.changes_since(sequence, count)))
     }
 }
 

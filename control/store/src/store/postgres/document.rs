@@ -15,7 +15,7 @@ use crate::documents::{
 use crate::error::RegistryError;
 use crate::registry::IdentityName;
 use crate::store::plan::Effect;
-use crate::store::postgres::PostgresStore;
+use crate::store::postgres::{PostgresStore, in_time};
 
 /// Which of the identities are there; they stay until the transaction ends.
 pub(super) async fn lock_identities<'a>(
@@ -255,11 +255,11 @@ impl PostgresStore {
 
 impl Documents for PostgresStore {
     fn read<'a>(&'a self, key: &'a DocumentKey) -> PendingDocuments<'a, Option<Document>> {
-        Box::pin(self.read(key))
+        Box::pin(in_time(self.read(key)))
     }
 
     fn read_many<'a>(&'a self, keys: &'a [DocumentKey]) -> PendingDocuments<'a, Vec<Document>> {
-        Box::pin(self.read_many(keys))
+        Box::pin(in_time(self.read_many(keys)))
     }
 
     fn scan<'a>(&'a self, scan: &'a Scan) -> PendingDocuments<'a, Vec<Document>> {
@@ -275,7 +275,7 @@ impl Documents for PostgresStore {
     }
 
     fn revision(&self, collection: Collection) -> PendingDocuments<'_, i64> {
-        Box::pin(self.revision(collection))
+        Box::pin(in_time(self.revision(collection)))
     }
 
     fn listen(&self) -> PendingDocuments<'_, Option<Box<dyn Notices>>> {

@@ -6,6 +6,7 @@
 //!   for a sign of life, so that a connection that died in silence does not stay unnoticed.
 //! - Errors: after each one the connection is made anew.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener};
@@ -74,13 +75,13 @@ fn notice(Node(own): Node, payload: &str) -> Option<Notice> {
 
 /// Listens on a connection of its own.
 pub(super) struct PostgresNotices {
-    options: PgConnectOptions,
+    options: Arc<PgConnectOptions>,
     node: Node,
     listener: Option<PgListener>,
 }
 
 impl PostgresNotices {
-    pub(super) async fn open(options: PgConnectOptions, node: Node) -> Result<Self, RegistryError> {
+    pub(super) async fn open(options: Arc<PgConnectOptions>, node: Node) -> Result<Self, RegistryError> {
         Ok(Self { listener: Some(connect(&options).await?), options, node })
     }
 

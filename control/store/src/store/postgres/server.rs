@@ -43,6 +43,16 @@ impl Server {
         script("kill", &self.directory);
     }
 
+    /// Makes it silent, as if its machine had vanished.
+    pub(crate) fn pause(&self) {
+        script("pause", &self.directory);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        script("resume", &self.directory);
+    }
+
     /// Starts it again with the same port and data.
     pub(crate) fn restart(&self) {
         script("restart", &self.directory);

@@ -72,6 +72,23 @@ async fn a_node_hears_what_others_note_with_their_writes() {
 }
 
 #[tokio::test]
+async fn nobody_waits_long_for_a_server_that_is_silent() {
+    let server = Server::start();
+    let store = PostgresStore::open(&server.database().await).await.unwrap();
+    let twin = key(Collection::Twin, "d", "");
+    Documents::read(&store, &twin).await.unwrap();
+    server.pause();
+    let begun = Instant::now();
+    let (read, newest) = tokio::join!(Documents::read(&store, &twin), Store::newest_change(&store));
+    assert!(matches!((read, newest), (Err(RegistryError::Busy), Err(RegistryError::Busy))));
+    assert!(begun.elapsed() < Duration::from_secs(WAIT_SECONDS + ANSWER_SECONDS_MAX + 5));
+    server.resume();
+    while Documents::read(&store, &twin).await.is_err() {
+        assert!(begun.elapsed() < DEADLINE);
+    }
+}
+
+#[tokio::test]
 async fn a_listener_says_when_it_may_have_missed_something() {
     let [one, other] = nodes().await;
     let mut heard = Documents::listen(&one).await.unwrap().unwrap();
