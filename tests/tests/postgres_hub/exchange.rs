@@ -1,5 +1,7 @@
 //! What goes on between a service and a device, each thing once.
 
+use std::thread::ScopedJoinHandle;
+
 use anyhow::{Result, bail, ensure};
 use millrace_tests::device::{DESIRED, Device, METHOD};
 use millrace_tests::rest::Rest;
@@ -47,6 +49,11 @@ pub(crate) fn receive(device: &mut Device, text: &str) -> Result<()> {
     device.acknowledge(&command)
 }
 
+/// What a thread has come to.
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    thread.join().unwrap_or_else(|_| bail!("a thread panicked"))
+}
+
 /// A method call that the device answers.
 pub(crate) fn method(service: &Rest, device: &mut Device, id: &str, number: u64) -> Result<()> {
     let answer = std::thread::scope(|scope| {
@@ -54,7 +61,7 @@ pub(crate) fn method(service: &Rest, device: &mut Device, id: &str, number: u64)
         let caller = scope.spawn(move || service.call("POST", &format!("/twins/{id}/methods"), &call));
         let method = device.message(METHOD)?;
         device.answer(&method, 207)?;
-        caller.join().unwrap_or_else(|_| bail!("the caller panicked"))
+        joined(caller)
     })?;
     let json = answer.json();
     ensure!(json["status"] == 207 && json["payload"]["number"] == number, "{answer:?}");

@@ -10,7 +10,7 @@ use millrace_tests::postgres::Postgres;
 use millrace_tests::scene::{Scene, key};
 use serde_json::json;
 
-use crate::exchange::everything;
+use crate::exchange::{everything, joined};
 
 #[test]
 fn telemetry_goes_on_without_the_database_and_the_rest_comes_back() -> Result<()> {
@@ -33,7 +33,7 @@ fn telemetry_goes_on_without_the_database_and_the_rest_comes_back() -> Result<()
         });
         let outage = outage(&postgres, &scene, &ids, &mut device, &acknowledged);
         is_over.store(true, Ordering::Relaxed);
-        load.join().unwrap()?;
+        joined(load)?;
         outage
     })?;
     everything(&scene.rest, &mut device, asker, 2)?;
@@ -58,10 +58,10 @@ fn outage(
         let service = scope.spawn(|| scene.rest.call("GET", &format!("/twins/{}", ids[1]), &json!(null)));
         let report = device.report(b"{\"lost\":1}")?;
         ensure!(matches!(report.status, 429 | 500 | 503) && report.body["errorCode"].is_u64(), "{report:?}");
-        let service = service.join().unwrap()?;
+        let service = joined(service)?;
         ensure!(service.status == 503 && service.code() >= 503_000, "{service:?}");
         for newcomer in newcomers {
-            let code = newcomer.join().unwrap()?;
+            let code = joined(newcomer)?;
             ensure!(code == 3, "CONNACK {code}");
         }
         anyhow::Ok(())

@@ -103,7 +103,7 @@ async fn a_listener_says_when_it_may_have_missed_something() {
 }
 
 async fn next(heard: &mut dyn Notices) -> Result<Heard, String> {
-    let next = tokio::time::timeout(DEADLINE, heard.next()).await.unwrap();
+    let next = timeout(DEADLINE, heard.next()).await.unwrap();
     next.map_err(|error| error.to_string())
 }
 
