@@ -34,6 +34,9 @@ pub(crate) struct Desk {
     /// Messages taken in this turn, and their bytes.
     pub(crate) turn_messages: usize,
     pub(crate) turn_bytes: usize,
+    /// Those of them that no connection of this shard sent; and such that were told to be safe.
+    pub(crate) turn_submitted: usize,
+    pub(crate) turn_settled: usize,
     /// Sessions that may still be let in this second.
     pub(crate) connects_left: u32,
     /// Lines about closed connections that may still be logged in this second.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::limits::{ANSWERS_INTERVAL, BUSY_TURN_MESSAGES, PACE_MESSAGES_MIN, PACE_WINDOW, TURN_INTERVAL};
 
-/// What one turn moved.
+/// What one turn moved for the connections of the shard; what other doors submitted is not in it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moved {
     pub(crate) messages: usize,
@@ -33,6 +33,11 @@ impl Pace {
     pub(crate) fn after(&mut self, start: Instant, moved: Moved) -> Option<Instant> {
         let only_acknowledged = moved.messages == 0;
         let moved = moved.messages + moved.acknowledgements;
+        if moved == 0 {
+            // The control side woke the shard, or a device spoke to it. That says nothing of the load: two such turns between large ones
+            // are no light load, which a pause would make those wait for.
+            return None;
+        }
         let elapsed = start.saturating_duration_since(self.window_start);
         if elapsed >= PACE_WINDOW {
             self.moved_before = if elapsed < 2 * PACE_WINDOW { self.moved } else { 0 };
@@ -79,6 +84,8 @@ mod tests {
         assert_eq!(pauses(&[10; 200]), 100, "light load waits for company");
         assert_eq!(pauses(&[500; 200]), 0, "heavy load does not wait");
         assert_eq!(pauses(&[500, 3].repeat(100)), 0, "nor do the gaps in it");
+        assert_eq!(pauses(&[500, 0, 0, 3, 0, 0].repeat(50)), 0, "nor what the control side has to say");
+        assert_eq!(pauses(&[10, 0].repeat(100)), 50, "which does not make light load heavy");
     }
 
     #[test]

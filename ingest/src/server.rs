@@ -319,6 +319,8 @@ impl Build {
                 metrics: ShardMetrics::new(shard.0),
                 turn_messages: 0,
                 turn_bytes: 0,
+                turn_submitted: 0,
+                turn_settled: 0,
                 connects_left: 0,
                 lines_left: 0,
                 bag: Vec::new(),

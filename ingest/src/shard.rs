@@ -187,7 +187,9 @@ impl Shard {
         }
         self.was_blocked = is_blocked;
         self.status.turned(self.connections.len(), is_blocked);
-        Moved { messages, acknowledgements: acks }
+        let submitted = std::mem::take(&mut self.desk.turn_submitted);
+        let settled = std::mem::take(&mut self.desk.turn_settled);
+        Moved { messages: messages.saturating_sub(submitted), acknowledgements: acks.saturating_sub(settled) }
     }
 
     fn note(&mut self, event: &Event) {

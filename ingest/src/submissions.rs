@@ -43,6 +43,7 @@ impl Shard {
         let now = desk.clock.timestamp;
         desk.builder.append(identity, &mut IdentitySlot::default(), *source, now, [bag, b""], body);
         desk.turn_messages += 1;
+        desk.turn_submitted += 1;
         desk.turn_bytes += bytes;
         let connection = ConnectionKey { slot: NO_CONNECTION, generation: number };
         desk.acks.open(desk.config.acknowledge, PendingAck { connection, packet_id: 0 });
@@ -53,6 +54,7 @@ impl Shard {
         if key.slot != NO_CONNECTION {
             return false;
         }
+        self.desk.turn_settled += 1;
         let number = usize::try_from(key.generation).unwrap_or(usize::MAX);
         if let Some(done) = self.submitted.try_remove(number) {
             done.safe();
