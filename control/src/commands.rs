@@ -11,7 +11,7 @@ use millrace_control_command::{CommandError, Delivery, Draft as MessageDraft, In
 use millrace_model::{HubError, IdentityName};
 
 use crate::control::Control;
-use crate::deliveries::take;
+use crate::deliveries::offer;
 use crate::events;
 use crate::failure::hub_error;
 use crate::queues::body_key;
@@ -54,7 +54,7 @@ impl Control {
         let step = self
             .change_queue(device, Some(message), |draft| {
                 draft.apply(Input::Enqueue(message))?;
-                session.map_or(Ok(()), |session| draft.apply(Input::Deliver(take(self, session.key))))
+                session.map_or(Ok(()), |session| offer(self, draft, session.key))
             })
             .await?;
         match session {
@@ -171,7 +171,7 @@ impl Control {
         let step = self
             .change_queue(device, None, |draft| {
                 draft.apply(input)?;
-                session.map_or(Ok(()), |session| draft.apply(Input::Deliver(take(self, session.key))))
+                session.map_or(Ok(()), |session| offer(self, draft, session.key))
             })
             .await?;
         if let Some(session) = session {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_control_command::{Delivery, Input, LockToken, Message, Queue, Step, Take};
+use millrace_control_command::{CommandError, Delivery, Input, LockToken, Message, Queue, Step, Take};
 use millrace_control_store::clock;
 use millrace_control_store::documents::{Collection, Scan};
 use millrace_control_store::error::RegistryError;
@@ -21,12 +21,15 @@ use crate::control::Control;
 use crate::events;
 use crate::failure::hub_error;
 use crate::limits::{ROWS_MAX, SETTLE_PAUSE, SETTLED_AT_ONCE, SLEEP_MAX};
-use crate::queues::body_key;
+use crate::queues::{Draft, body_key};
 use crate::sessions::Session;
 
-/// What a session may take.
-pub(crate) fn take(control: &Control, session: SessionKey) -> Take {
-    Take::by_session(session, &control.shared.settings.commands, control.shared.tokens.small())
+/// Locks what a session may take. What others held waits again by then and goes first: a command that is sent between the begin of a
+/// session and [`Control::session_opened`] does not overtake what the session before it had.
+pub(crate) fn offer(control: &Control, draft: &mut Draft<'_>, session: SessionKey) -> Result<(), CommandError> {
+    draft.apply(Input::SessionOpened(session))?;
+    let take = Take::by_session(session, &control.shared.settings.commands, control.shared.tokens.small());
+    draft.apply(Input::Deliver(take))
 }
 
 impl Control {
@@ -45,7 +48,7 @@ impl Control {
     /// Likewise. The caller holds the device's turn.
     pub(crate) async fn deliver_in_turn(&self, device: &IdentityName) {
         let Some(session) = self.listener(device) else { return };
-        let step = self.change_queue(device, None, |draft| draft.apply(Input::Deliver(take(self, session.key)))).await;
+        let step = self.change_queue(device, None, |draft| offer(self, draft, session.key)).await;
         self.hand_over_or_retry(device, session, step).await;
     }
 
@@ -71,7 +74,7 @@ impl Control {
         let step = self
             .change_queue(device, None, |draft| {
                 draft.apply(Input::SessionOpened(session.key))?;
-                if listens { draft.apply(Input::Deliver(take(self, session.key))) } else { Ok(()) }
+                if listens { offer(self, draft, session.key) } else { Ok(()) }
             })
             .await;
         self.hand_over_or_retry(device, session, step).await;
@@ -95,7 +98,7 @@ impl Control {
             .change_queue(device, None, |draft| {
                 // A lock that has run out is not completed: the message is delivered again.
                 draft.apply(Input::Complete(LockToken(lock))).ok();
-                if listens { draft.apply(Input::Deliver(take(self, session.key))) } else { Ok(()) }
+                if listens { offer(self, draft, session.key) } else { Ok(()) }
             })
             .await;
         self.hand_over_or_retry(device, session, step).await;
@@ -227,7 +230,7 @@ impl Control {
         let step = self
             .change_queue(&device, None, |draft| {
                 draft.apply(Input::Settle)?;
-                session.map_or(Ok(()), |session| draft.apply(Input::Deliver(take(self, session.key))))
+                session.map_or(Ok(()), |session| offer(self, draft, session.key))
             })
             .await;
         match step {
