@@ -2,12 +2,13 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aws_lc_rs::hmac;
 use millrace_protocols_identity::{Key, sas};
 use millrace_tests::device::{Device, filters};
+use millrace_tests::hub::PATIENCE;
 use millrace_tests::rest::{Answer, LATER, Rest, request};
 use millrace_tests::scene::{Scene, key};
 use serde_json::{Value, json};
@@ -28,9 +29,10 @@ fn registrations_that_were_answered_for_survive() -> Result<()> {
         "initialTwin": {"properties": {"desired": {"mode": "slow"}}}});
     let answer = owner.call("PUT", "/enrollmentGroups/g", &group)?;
     ensure!(answer.status == 200, "{answer:?}");
-    let (course, next, assigned) = (Course::default(), AtomicU64::new(0), Mutex::new(Vec::new()));
+    let (beginning, course) = (Course::default(), Course::default());
+    let (next, assigned) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let register_all = || {
-        while course.goes_on() {
+        while beginning.goes_on() && course.goes_on() {
             let id = format!("reg-{}", next.fetch_add(1, Ordering::Relaxed));
             if let Some(device) = register(&course, &owner, &id)? {
                 assigned.lock().unwrap().push((id, device));
@@ -41,17 +43,18 @@ fn registrations_that_were_answered_for_survive() -> Result<()> {
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..6).map(|_| scope.spawn(|| course.work(register_all))).collect();
         let storm = storm(&mut scene, &course);
-        course.end();
+        // What has begun goes on to its end, also what a hub that is gone had begun: its lease has to run out first.
+        beginning.end();
         workers.into_iter().try_for_each(|worker| worker.join().unwrap())?;
         storm
     })?;
     let assigned = assigned.into_inner()?;
-    ensure!(assigned.len() > 20, "only {} were assigned", assigned.len());
+    ensure!(assigned.len() > 5, "only {} were assigned", assigned.len());
     for (id, device) in &assigned {
         let state = ask(&owner, "POST", id, "", "")?.json();
         ensure!(state["status"] == "assigned" && state["deviceId"] == device.as_str(), "{id}: {state}");
     }
-    for (id, device) in assigned.iter().step_by(assigned.len() / 10) {
+    for (id, device) in assigned.iter().step_by(assigned.len().div_ceil(10)) {
         let (mut device, _) = Device::connect(scene.hub.mqtt, device, &derived(id)?)?;
         device.subscribe(&filters(id)[..1])?;
         let twin = device.twin()?;
@@ -64,7 +67,9 @@ fn registrations_that_were_answered_for_survive() -> Result<()> {
 /// Registers one device and polls until it is assigned; answers its device id, or `None` when the course ended before.
 fn register(course: &Course, owner: &Rest, id: &str) -> Result<Option<String>> {
     let mut operation = None;
+    let deadline = Instant::now() + 3 * PATIENCE;
     while course.goes_on() {
+        ensure!(Instant::now() < deadline, "{id}: {operation:?} does not end");
         let body = json!({"registrationId": id}).to_string();
         let answer = match &operation {
             None => ask(owner, "PUT", id, "/register", &body),
