@@ -30,12 +30,20 @@ def connected(admin):
     return sum(float(line.split()[-1]) for line in lines if line.startswith("millrace_ingest_connections{"))
 
 
+def configuration(directory):
+    """Nothing is delivered, so that what endpoints keep of the messages that connections cause is not taken for theirs."""
+    path = os.path.join(directory, "millrace.toml")
+    with open(path, "w") as file:
+        file.write("[fallback]\nenabled = false\nendpoints = []\n[endpoints.parquet]\nenabled = false\n[journal]\nrecent_bytes = 1048576\n")
+    return path
+
+
 def measure(directory, transport):
     data, devices = os.path.join(directory, "data"), os.path.join(directory, "devices.csv")
     mqtt, mqtts, admin = free_port(), free_port(), free_port()
     log = open(os.path.join(directory, f"{transport}.log"), "wb")
     hub = subprocess.Popen(
-        [program("millrace"), "serve", "--data-dir", data, "--mqtt", f"127.0.0.1:{mqtt}", "--mqtts",
+        [program("millrace"), "serve", "--config", configuration(directory), "--data-dir", data, "--mqtt", f"127.0.0.1:{mqtt}", "--mqtts",
          f"127.0.0.1:{mqtts}", "--admin", f"127.0.0.1:{admin}"], stderr=log, stdout=log)
     wait_for(admin, hub)
     sizes = []
